@@ -1,0 +1,1 @@
+//! UDP: which protocol a datagram is, and who answers it.

@@ -1,0 +1,335 @@
+//! The server without its sockets: all state, all rules, no input or output.
+//!
+//! # The contract with the driver
+//!
+//! A driver (see [`crate::net`]) owns sockets and clocks; the engine owns everything else.
+//!
+//! - Memory: the driver places one [`Storage`], usually a `static`, and borrows an [`Engine`] from it. Nothing else is
+//!   ever allocated.
+//! - HTTP: for every accepted connection the driver drives an [`http::Connection`]: bytes in, bytes out, a deadline.
+//! - UDP: for every datagram the driver calls [`Engine::datagram`], and sends what was rendered, if anything.
+//! - Time: `now` is always the first argument. The driver calls [`Engine::tick`] about four times a second, again at
+//!   once while it answers that there is more to do, and tells the wall clock and resident memory when it knows them.
+//!
+//! All transports meet in [`Engine::handle`], which turns one [`Request`] into one [`Reply`].
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        clippy::string_slice
+    )
+)]
+
+pub mod datagram;
+pub mod http;
+pub mod peers;
+pub mod ratelimit;
+pub mod reply;
+pub mod request;
+pub mod settings;
+pub mod stats;
+pub mod token;
+pub mod udp_json;
+
+pub use reply::{Error, Registration, Reply};
+pub use request::{Announce, Leave, PeersQuery, Proof, Protocol, Request, Source};
+pub use settings::Settings;
+
+use crate::addr::{CanonicalAddr, Level};
+use crate::endpoint::{Endpoint, Host};
+use crate::id::NetworkKey;
+use crate::limits::{MIN_TTL_S, STABLE_SAMPLE_EPOCH_S};
+use crate::rng::{HashKey, Rng, Seed};
+use crate::time::{Instant, WallClock};
+use peers::{PeerStorage, PeerTable, Record, Slot};
+use ratelimit::{Gate, LimiterStorage, RateLimiter, Spending};
+use reply::Sample;
+use request::EndpointList;
+use stats::Stats;
+use token::{Minter, Token};
+
+/// Purposes of the keys derived from the seed. A number, once used, is never given to another purpose.
+mod purpose {
+    pub(super) const SAMPLING: u8 = 1;
+    pub(super) const TOKENS: u8 = 2;
+    pub(super) const TABLE: u8 = 3;
+    pub(super) const LIMITS: u8 = 4;
+    pub(super) const IDENTITY: u8 = 5;
+    pub(super) const STABLE_SAMPLES: u8 = 6;
+}
+
+/// All the memory of an engine: `PEERS` places in the table and sketches of `CELLS` cells a row. All zero when new, so
+/// that a `static` of it costs nothing in the binary and no resident memory until it is used.
+pub struct Storage<const PEERS: usize, const CELLS: usize> {
+    peers: PeerStorage<PEERS>,
+    limiter: LimiterStorage<CELLS>,
+}
+
+impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
+    /// Empty storage.
+    pub const fn new() -> Self {
+        Self { peers: PeerStorage::new(), limiter: LimiterStorage::new() }
+    }
+
+    /// An engine in this storage, which must be new. `seed` must come from the operating system's generator, except
+    /// in tests.
+    pub fn engine(&mut self, settings: Settings, seed: &Seed) -> Engine<'_> {
+        let mut identity = Rng::new(seed.key(purpose::IDENTITY));
+        let mut bootstrap_id = [0; 20];
+        bootstrap_id.fill_with(|| identity.next_u64().to_le_bytes()[0]);
+        let peers = PeerTable::new(&mut self.peers, settings.max_peers, seed.key(purpose::TABLE));
+        let capacity = peers.capacity();
+        Engine {
+            peers,
+            limiter: RateLimiter::new(&mut self.limiter, &settings, seed.key(purpose::LIMITS)),
+            admissions: Gate::table_in_a_minute(capacity),
+            minter: Minter::new(seed.key(purpose::TOKENS)),
+            rng: Rng::new(seed.key(purpose::SAMPLING)),
+            stable_key: seed.key(purpose::STABLE_SAMPLES),
+            stats: Stats::new(),
+            wall: WallClock::default(),
+            resident_bytes: 0,
+            bootstrap_id,
+            settings,
+        }
+    }
+}
+
+impl<const PEERS: usize, const CELLS: usize> Default for Storage<PEERS, CELLS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The server's state and rules. See the [module](self) for how it is driven.
+pub struct Engine<'s> {
+    settings: Settings,
+    peers: PeerTable<'s>,
+    limiter: RateLimiter<'s>,
+    /// New peers a second, over all clients.
+    admissions: Gate,
+    minter: Minter,
+    rng: Rng,
+    stable_key: HashKey,
+    stats: Stats,
+    wall: WallClock,
+    resident_bytes: u64,
+    bootstrap_id: [u8; 20],
+}
+
+/// What [`Engine::handle`] decided, before the table is lent to the reply.
+enum Decision {
+    Pong,
+    NoWorkNeeded,
+    Sampled(peers::Slots),
+    Registered(Registration),
+    Left { removed: bool },
+}
+
+impl Engine<'_> {
+    /// Answers one request. Every transport comes through here.
+    pub fn handle<'r>(&'r mut self, now: Instant, source: &Source, request: &Request<'r>) -> Reply<'r> {
+        self.stats.count_request(now, source.protocol, request);
+        let decision = self.decide(now, source, request);
+        self.stats.count_outcome(source.protocol, decision.as_ref().err());
+        match decision {
+            Err(error) => Reply::Refused(error),
+            Ok(Decision::Pong) => Reply::Pong,
+            Ok(Decision::NoWorkNeeded) => Reply::Challenge,
+            Ok(Decision::Registered(registration)) => Reply::Registered(registration),
+            Ok(Decision::Left { removed }) => Reply::Left { removed },
+            Ok(Decision::Sampled(slots)) => {
+                let schemes = match request {
+                    Request::Peers(query) => query.schemes.clone(),
+                    _ => request::SchemeList::new(),
+                };
+                Reply::Peers(Sample::new(
+                    &self.peers,
+                    slots,
+                    source.addr,
+                    schemes,
+                    now,
+                    self.wall.unix_s(now),
+                ))
+            }
+        }
+    }
+
+    fn decide(&mut self, now: Instant, source: &Source, request: &Request<'_>) -> Result<Decision, Error> {
+        self.peers.expire(now);
+        self.limiter.spend(now, source, Spending::of(request))?;
+        match request {
+            Request::Ping => Ok(Decision::Pong),
+            Request::Challenge => Ok(Decision::NoWorkNeeded),
+            Request::Peers(query) => self.sample(now, source, query),
+            Request::Announce(announce) => self.announce(now, source, announce),
+            Request::Leave(leave) => self.leave(now, source, leave),
+        }
+    }
+
+    fn sample(&mut self, now: Instant, source: &Source, query: &PeersQuery<'_>) -> Result<Decision, Error> {
+        self.check_served(query.network)?;
+        let slots = if self.settings.stable_samples {
+            let mut rng = self.stable_rng(now, source.addr);
+            let share = self.peers.len().div_ceil(4).clamp(8, query.limit.max(8));
+            let query = PeersQuery { limit: query.limit.min(share), ..query.clone() };
+            self.peers.sample(now, &query, source.addr, &mut rng)
+        } else {
+            self.peers.sample(now, query, source.addr, &mut self.rng)
+        };
+        Ok(Decision::Sampled(slots))
+    }
+
+    /// A generator that is the same for one client network during one epoch.
+    fn stable_rng(&self, now: Instant, client: CanonicalAddr) -> Rng {
+        let epoch = now.as_s() / u64::from(STABLE_SAMPLE_EPOCH_S);
+        let mut input = [0; 16];
+        let (prefix, rest) = input.split_at_mut(8);
+        prefix.copy_from_slice(&client.prefix(Level::Narrow).0.to_be_bytes());
+        rest.copy_from_slice(&epoch.to_be_bytes());
+        Rng::new(self.stable_key.derive(&input))
+    }
+
+    fn announce(
+        &mut self,
+        now: Instant,
+        source: &Source,
+        announce: &Announce<'_>,
+    ) -> Result<Decision, Error> {
+        self.check_served(announce.network)?;
+        if self.settings.require_signed {
+            return Err(Error::SignatureRequired);
+        }
+        let endpoints = self.own_endpoints(source.addr, &announce.endpoints)?;
+        let ttl_s =
+            announce.ttl_s.unwrap_or(self.settings.peer_ttl_s).clamp(MIN_TTL_S, self.settings.max_ttl_s);
+        let record = Record {
+            network: announce.network,
+            id: announce.id,
+            endpoints: &endpoints,
+            ttl_s,
+            source: source.addr,
+        };
+        let slot = match self.peers.find(now, announce.network, announce.id) {
+            Some(slot) => {
+                self.check_owner(source.addr, slot, announce.owner)?;
+                self.peers.refresh(now, slot, &record);
+                slot
+            }
+            None => {
+                if self.settings.announces_per_minute != 0 {
+                    self.admissions
+                        .pass(now)
+                        .map_err(|retry_after_s| Error::RateLimited { retry_after_s })?;
+                }
+                self.peers.insert(now, &record, &mut self.rng).map_err(|peers::NoPlace| Error::TableFull)?
+            }
+        };
+        let token = self.owner_token(slot);
+        Ok(Decision::Registered(Registration { expires_s: ttl_s, token }))
+    }
+
+    fn leave(&mut self, now: Instant, source: &Source, leave: &Leave<'_>) -> Result<Decision, Error> {
+        self.check_served(leave.network)?;
+        let Some(slot) = self.peers.find(now, leave.network, leave.id) else {
+            return Ok(Decision::Left { removed: false });
+        };
+        self.check_owner(source.addr, slot, leave.owner)?;
+        self.peers.remove(slot);
+        Ok(Decision::Left { removed: true })
+    }
+
+    fn check_served(&self, network: NetworkKey) -> Result<(), Error> {
+        let served = &self.settings.networks;
+        if served.is_empty() || served.contains(&network) { Ok(()) } else { Err(Error::NetworkNotServed) }
+    }
+
+    /// An unsigned record belongs to the address that made it and to whoever holds its token.
+    fn check_owner(&self, asker: CanonicalAddr, slot: Slot, token: Option<Token>) -> Result<(), Error> {
+        let same_address = self.peers.source(slot) == asker;
+        let holds_token = || token.is_some_and(|token| token == self.owner_token(slot));
+        if same_address || holds_token() { Ok(()) } else { Err(Error::IdTaken) }
+    }
+
+    fn owner_token(&self, slot: Slot) -> Token {
+        let (network, id, born) = self.peers.registration(slot);
+        self.minter.owner_token(network, id, born)
+    }
+
+    /// The announced endpoints with the observed address filled in, if all of them are the announcer's to give.
+    fn own_endpoints<'a>(
+        &self,
+        source: CanonicalAddr,
+        announced: &EndpointList<'a>,
+    ) -> Result<EndpointList<'a>, Error> {
+        if announced.is_empty() {
+            return Err(Error::BadEndpoint);
+        }
+        let mut own = EndpointList::new();
+        for endpoint in announced {
+            let host = match endpoint.host {
+                Host::Observed => Host::Ip(source),
+                host => host,
+            };
+            let endpoint = Endpoint { host, ..*endpoint };
+            if !own.contains(&endpoint) && own.push(endpoint).is_err() {
+                return Err(Error::BadEndpoint);
+            }
+        }
+        let names_source = own.iter().any(|e| e.ip() == Some(source));
+        let allowed = |host: &Host<'_>| match *host {
+            Host::Observed | Host::Overlay(_) => true,
+            Host::Name(_) => self.settings.allow_foreign_endpoints,
+            Host::Ip(addr) if addr == source || self.settings.allow_foreign_endpoints => true,
+            // A LAN address says nothing to strangers, and is only shown to neighbours.
+            Host::Ip(addr) => addr.is_lan() && (source.is_lan() || names_source),
+        };
+        if own.iter().all(|e| allowed(&e.host)) { Ok(own) } else { Err(Error::EndpointNotYours) }
+    }
+
+    /// Does bounded upkeep. Returns whether there is more to do at once.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        self.stats.tick(now);
+        self.limiter.tick(now);
+        self.peers.expire(now)
+    }
+
+    /// Tells the engine what the wall clock shows.
+    pub fn set_wall_clock(&mut self, now: Instant, unix_s: u64) {
+        self.wall = WallClock::read(now, unix_s);
+    }
+
+    /// Tells the engine how much memory the process has resident, in bytes.
+    pub const fn set_resident_bytes(&mut self, bytes: u64) {
+        self.resident_bytes = bytes;
+    }
+
+    /// The settings it runs with.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The server's id: 20 bytes, new at each start.
+    pub const fn bootstrap_id(&self) -> [u8; 20] {
+        self.bootstrap_id
+    }
+
+    /// The peer table, for figures.
+    pub const fn peers(&self) -> &PeerTable<'_> {
+        &self.peers
+    }
+}

@@ -1,0 +1,123 @@
+//! Every capacity, size and duration of the server, with its unit in its name and its reason beside it.
+
+include!(concat!(env!("OUT_DIR"), "/capacities.rs"));
+
+// ---- Records ----------------------------------------------------------------------------------------------------
+
+/// Longest peer id, in bytes: room for a 32-byte key in hex.
+pub const MAX_ID_BYTES: usize = 64;
+/// Longest network name, in bytes.
+pub const MAX_NETWORK_NAME_BYTES: usize = 64;
+/// Endpoints one peer may have.
+pub const MAX_ENDPOINTS: usize = 4;
+/// Longest endpoint, in bytes of text: a v3 onion name with the longest scheme and port is 86.
+pub const MAX_ENDPOINT_BYTES: usize = 96;
+/// Longest scheme of an endpoint, in bytes.
+pub const MAX_SCHEME_BYTES: usize = 12;
+
+// ---- Lifetimes --------------------------------------------------------------------------------------------------
+
+/// Shortest life a client may ask for, in seconds.
+pub const MIN_TTL_S: u32 = 30;
+/// Life of a peer whose client asks for none, in seconds.
+pub const DEFAULT_TTL_S: u32 = 300;
+/// Default of `--max-ttl`, in seconds.
+pub const DEFAULT_MAX_TTL_S: u32 = 3600;
+/// Highest `--max-ttl`, in seconds: a day. Longer-lived records belong in a database.
+pub const HIGHEST_MAX_TTL_S: u32 = 86_400;
+/// A token's epoch, in seconds. A token is good for its own epoch and the next: 5 to 10 minutes, as BEP 5 advises.
+pub const TOKEN_EPOCH_S: u32 = 300;
+/// How long one client network keeps the same sample under `--stable-samples`, in seconds.
+pub const STABLE_SAMPLE_EPOCH_S: u32 = 600;
+/// How long a rate limiter keeps one hash key, in seconds, so that nobody shares an unlucky cell for long.
+pub const LIMITER_EPOCH_S: u32 = 600;
+/// Window of the `active_5m` count, in seconds.
+pub const ACTIVE_WINDOW_S: u32 = 300;
+/// Wall clocks that show a time before this Unix second (2026-01-01) are wrong, and are not quoted to clients.
+pub const EARLIEST_CREDIBLE_UNIX_S: u64 = 1_767_225_600;
+
+// ---- Answers ----------------------------------------------------------------------------------------------------
+
+/// Most peers in one HTTP answer, and the default.
+pub const MAX_SAMPLE: usize = 50;
+/// Default number of peers in one UDP answer.
+pub const DEFAULT_UDP_SAMPLE: usize = 8;
+/// Most peers in one UDP answer.
+pub const MAX_UDP_SAMPLE: usize = 32;
+/// Peers of one /24 or /48 in one answer while others remain.
+pub const SAMPLE_PER_NARROW: usize = 2;
+/// Peers of one /16 or /32 in one answer while others remain.
+pub const SAMPLE_PER_WIDE: usize = 4;
+/// Default of `--rate-limit`: queries a minute for one address.
+pub const DEFAULT_QUERIES_PER_MINUTE: u32 = 60;
+/// Default of `--announce-limit`: announces a minute for one address.
+pub const DEFAULT_ANNOUNCES_PER_MINUTE: u32 = 30;
+
+// ---- Places in the table (SECURITY: one prefix must not fill it) ------------------------------------------------
+
+/// Places of one IPv4 address. Lower hides honest peers behind one carrier-grade NAT.
+pub const PLACES_PER_V4_HOST: u32 = 16;
+/// Places of one IPv4 /24.
+pub const PLACES_PER_V4_NARROW: u32 = 32;
+/// Places of one IPv6 /64, which one household gets.
+pub const PLACES_PER_V6_HOST: u32 = 4;
+/// Places of one IPv6 /56.
+pub const PLACES_PER_V6_SITE: u32 = 8;
+/// Places of one IPv6 /48.
+pub const PLACES_PER_V6_NARROW: u32 = 16;
+/// One IPv4 /16 or IPv6 /32 may hold the table's capacity divided by this.
+pub const WIDE_SHARE_DIVISOR: u32 = 8;
+/// Least places of one /16 or /32, however small the table.
+pub const MIN_PLACES_PER_WIDE: u32 = 4;
+
+// ---- HTTP -------------------------------------------------------------------------------------------------------
+
+/// Longest request head, in bytes; longer is 431.
+pub const MAX_HEAD_BYTES: usize = 4096;
+/// Longest request target, in bytes; longer is 414.
+pub const MAX_TARGET_BYTES: usize = 512;
+/// Most header fields in a request; more is 431.
+pub const MAX_HEADERS: usize = 32;
+/// Longest request body, in bytes; longer is 413.
+pub const MAX_BODY_BYTES: usize = 4096;
+/// Longest response, head and body, in bytes: written once, from one buffer.
+pub const MAX_RESPONSE_BYTES: usize = 16_384;
+/// Time for a whole request head, from its first byte (or from accept), in milliseconds.
+pub const HEAD_DEADLINE_MS: u64 = 5_000;
+/// Time for a whole request body after its head, in milliseconds.
+pub const BODY_DEADLINE_MS: u64 = 5_000;
+/// Time for the client to take a whole response, in milliseconds.
+pub const WRITE_DEADLINE_MS: u64 = 5_000;
+/// Time a kept-alive connection may be idle between requests, in milliseconds.
+pub const IDLE_DEADLINE_MS: u64 = 10_000;
+/// Most time a connection may last, in milliseconds.
+pub const CONNECTION_DEADLINE_MS: u64 = 60_000;
+/// Most requests on one connection.
+pub const MAX_REQUESTS_PER_CONNECTION: u32 = 100;
+
+// ---- UDP --------------------------------------------------------------------------------------------------------
+
+/// Longest datagram read, in bytes; longer ones are dropped. What an Ethernet frame carries.
+pub const MAX_DATAGRAM_BYTES: usize = 1472;
+/// Longest UDP JSON answer, in bytes: passes every link without fragments.
+pub const MAX_UDP_REPLY_BYTES: usize = 1200;
+/// Longest message id echoed over UDP, in bytes.
+pub const MAX_MESSAGE_ID_BYTES: usize = 32;
+/// Lowest source port answered over UDP: lower ones are services, and an answer could start a loop (CVE-2024-2169).
+pub const LOWEST_CLIENT_PORT: u16 = 1024;
+
+// ---- JSON -------------------------------------------------------------------------------------------------------
+
+/// Deepest nesting of a JSON document.
+pub const MAX_JSON_DEPTH: usize = 8;
+/// Most tokens (brackets, strings, numbers, literals) in a JSON document.
+pub const MAX_JSON_TOKENS: usize = 256;
+
+// ---- Configuration ----------------------------------------------------------------------------------------------
+
+/// Most `--network` options.
+pub const MAX_SERVED_NETWORKS: usize = 8;
+/// Most `--trusted-proxy` options.
+pub const MAX_TRUSTED_PROXIES: usize = 16;
+/// Most `--bind` options.
+pub const MAX_BIND_ADDRESSES: usize = 4;

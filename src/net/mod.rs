@@ -1,0 +1,1 @@
+//! Sockets, timers and signals around the engine: the only code that waits.

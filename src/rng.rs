@@ -1,0 +1,131 @@
+//! Randomness and keyed hashing, all from one 32-byte seed that the driver takes from the operating system once.
+
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
+
+/// What everything unpredictable in one run of the server is derived from.
+#[derive(Clone, Copy)]
+pub struct Seed(pub [u8; 32]);
+
+/// A SipHash-2-4 key: hashes that outsiders can neither predict nor collide on purpose.
+#[derive(Clone, Copy)]
+pub struct HashKey([u8; 16]);
+
+impl Seed {
+    /// The key for one purpose. Different `purpose` bytes give unrelated keys.
+    pub fn key(&self, purpose: u8) -> HashKey {
+        let mut key = [0; 16];
+        let (low, high) = key.split_at_mut(8);
+        low.copy_from_slice(&self.word(purpose, 0).to_le_bytes());
+        high.copy_from_slice(&self.word(purpose, 1).to_le_bytes());
+        HashKey(key)
+    }
+
+    /// Word number `n` of the stream for `purpose`: a SipHash of both under each half of the seed.
+    fn word(&self, purpose: u8, n: u8) -> u64 {
+        let (low, high) = self.0.split_at(16);
+        let half = |bytes: &[u8]| {
+            let mut key = [0; 16];
+            key.copy_from_slice(bytes);
+            HashKey(key).hash(&[purpose, n])
+        };
+        half(low) ^ half(high).rotate_left(32)
+    }
+}
+
+impl core::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
+impl HashKey {
+    /// The key made of these 16 bytes.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// A new key made from this one and `bytes`.
+    pub fn derive(&self, bytes: &[u8]) -> Self {
+        let low = self.hash(bytes);
+        let high = Self(self.0.map(|b| !b)).hash(bytes);
+        let mut key = [0; 16];
+        let (key_low, key_high) = key.split_at_mut(8);
+        key_low.copy_from_slice(&low.to_le_bytes());
+        key_high.copy_from_slice(&high.to_le_bytes());
+        Self(key)
+    }
+
+    /// SipHash-2-4 of `bytes`. Same result on every platform.
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
+
+/// A random number generator: SipHash-2-4 in counter mode, so that seeing outputs tells nothing about other ones.
+pub struct Rng {
+    key: HashKey,
+    counter: u64,
+}
+
+impl Rng {
+    /// The generator with this key. Equal keys give equal streams.
+    pub const fn new(key: HashKey) -> Self {
+        Self { key, counter: 0 }
+    }
+
+    /// 64 uniform bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.counter = self.counter.wrapping_add(1);
+        self.key.hash(&self.counter.to_le_bytes())
+    }
+
+    /// A uniform number below `bound`; 0 when `bound` is 0. Lemire's bounded draw: no modulo bias.
+    #[expect(clippy::cast_possible_truncation, reason = "the low and the high half of a 64-bit product")]
+    pub fn below(&mut self, bound: u32) -> u32 {
+        let mut product = (self.next_u64() >> 32) * u64::from(bound);
+        if (product as u32) < bound {
+            let floor = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
+            while (product as u32) < floor {
+                product = (self.next_u64() >> 32) * u64::from(bound);
+            }
+        }
+        (product >> 32) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siphash_matches_its_reference_vector() {
+        let key: [u8; 16] = core::array::from_fn(|i| i as u8);
+        let message: [u8; 15] = core::array::from_fn(|i| i as u8);
+        assert_eq!(HashKey::new(key).hash(&message), 0xa129_ca61_49be_45e5);
+    }
+
+    #[test]
+    fn purposes_have_unrelated_keys() {
+        let seed = Seed([7; 32]);
+        assert_ne!(seed.key(1).0, seed.key(2).0);
+        assert_eq!(seed.key(1).0, Seed([7; 32]).key(1).0);
+        assert_ne!(seed.key(1).0, Seed([8; 32]).key(1).0);
+    }
+
+    #[test]
+    fn bounded_draws_are_uniform() {
+        let mut rng = Rng::new(HashKey::new([3; 16]));
+        assert_eq!(rng.below(0), 0);
+        assert_eq!(rng.below(1), 0);
+        let mut seen = [0u32; 10];
+        for _ in 0..100_000 {
+            seen[rng.below(10) as usize] += 1;
+        }
+        let chi_squared: f64 = seen.iter().map(|&n| (f64::from(n) - 10_000.0).powi(2) / 10_000.0).sum();
+        assert!(chi_squared < 45.0, "{chi_squared} with 9 degrees of freedom: {seen:?}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Time as the engine sees it: milliseconds on a monotonic clock that starts with the server.
+
+/// A moment, in milliseconds since the server started. Never wraps (584 million years), never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The moment the server started.
+    pub const START: Self = Self(0);
+
+    /// The moment `ms` milliseconds after the start.
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms)
+    }
+
+    /// The moment `s` seconds after the start.
+    pub const fn from_s(s: u64) -> Self {
+        Self(s.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the start.
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the start.
+    pub const fn as_s(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The moment `ms` milliseconds later.
+    #[must_use]
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// The moment `s` seconds later.
+    #[must_use]
+    pub const fn plus_s(self, s: u32) -> Self {
+        self.plus_ms((s as u64) * 1000)
+    }
+
+    /// Milliseconds from `earlier` to here; 0 if `earlier` is later.
+    pub const fn ms_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Whole seconds from `earlier` to here; 0 if `earlier` is later.
+    pub const fn s_since(self, earlier: Self) -> u64 {
+        self.ms_since(earlier) / 1000
+    }
+}
+
+/// The wall clock, told to the engine by its driver, quoted to clients while credible, and used for nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WallClock {
+    read_at: Instant,
+    unix_s: Option<u64>,
+}
+
+impl WallClock {
+    /// The clock showed `unix_s` (Unix seconds) at `now`. Times before 2026 are taken for a board without a clock chip.
+    pub fn read(now: Instant, unix_s: u64) -> Self {
+        Self { read_at: now, unix_s: Some(unix_s).filter(|&s| s >= crate::limits::EARLIEST_CREDIBLE_UNIX_S) }
+    }
+
+    /// Unix seconds at `now`, or `None` while the clock is not credible.
+    pub fn unix_s(self, now: Instant) -> Option<u64> {
+        self.unix_s.map(|s| s.saturating_add(now.s_since(self.read_at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_saturate_at_zero() {
+        assert_eq!(Instant::from_ms(5).ms_since(Instant::from_ms(9)), 0);
+        assert_eq!(Instant::from_ms(u64::MAX).plus_s(60), Instant::from_ms(u64::MAX));
+        assert_eq!(Instant::from_s(7).plus_ms(1999).s_since(Instant::from_s(2)), 6);
+    }
+
+    #[test]
+    fn a_clock_before_2026_is_not_quoted() {
+        let now = Instant::from_s(10);
+        assert_eq!(WallClock::read(now, 0).unix_s(now), None);
+        assert_eq!(WallClock::read(now, 1_767_225_599).unix_s(now), None);
+        let credible = WallClock::read(now, 1_767_225_600);
+        assert_eq!(credible.unix_s(Instant::from_s(13)), Some(1_767_225_603));
+        let year_2106 = WallClock::read(now, 4_294_967_300);
+        assert_eq!(year_2106.unix_s(now), Some(4_294_967_300));
+    }
+}

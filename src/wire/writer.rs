@@ -1,0 +1,185 @@
+//! A cursor over a buffer of fixed size.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use super::hex;
+use crate::addr::CanonicalAddr;
+
+/// The buffer has no room for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// Writes bytes and text into a buffer from its start. What does not fit is not written at all.
+pub struct Writer<'b> {
+    buffer: &'b mut [u8],
+    len: usize,
+}
+
+impl<'b> Writer<'b> {
+    /// A writer that fills `buffer`.
+    pub const fn new(buffer: &'b mut [u8]) -> Self {
+        Self { buffer, len: 0 }
+    }
+
+    /// Bytes written so far: a mark to go back to with [`Writer::rewind`].
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing has been written.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes still free.
+    pub const fn room(&self) -> usize {
+        self.buffer.len().saturating_sub(self.len)
+    }
+
+    /// Takes back everything written since `mark`.
+    pub const fn rewind(&mut self, mark: usize) {
+        if mark < self.len {
+            self.len = mark;
+        }
+    }
+
+    /// What has been written.
+    pub fn written(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    /// Writes `bytes`.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not fit; then nothing is written.
+    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        let end = self.len.checked_add(bytes.len()).ok_or(Full)?;
+        self.buffer.get_mut(self.len..end).ok_or(Full)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+
+    /// Writes `text`.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn put_str(&mut self, text: &str) -> Result<(), Full> {
+        self.put(text.as_bytes())
+    }
+
+    /// Writes `value` in decimal.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn put_decimal(&mut self, mut value: u64) -> Result<(), Full> {
+        let mut digits = [0; 20];
+        let mut used = 0;
+        for digit in digits.iter_mut().rev() {
+            // The remainder of a division by ten is below ten.
+            *digit = b'0'.wrapping_add(u8::try_from(value % 10).unwrap_or(0));
+            used = usize::saturating_add(used, 1);
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        let (_, text) = digits.split_at(digits.len().saturating_sub(used));
+        self.put(text)
+    }
+
+    /// Writes `bytes` as lower-case hex digits.
+    ///
+    /// # Errors
+    /// [`Full`] if they do not fit.
+    pub fn put_hex(&mut self, bytes: &[u8]) -> Result<(), Full> {
+        if self.room() < bytes.len().saturating_mul(2) {
+            return Err(Full);
+        }
+        bytes.iter().try_for_each(|&byte| self.put(&hex::encode(byte)))
+    }
+
+    /// Writes `a.b.c.d` or, for IPv6, the RFC 5952 text without brackets.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn put_ip(&mut self, addr: CanonicalAddr) -> Result<(), Full> {
+        match addr.ip() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets();
+                self.put_decimal(a.into())?;
+                for octet in [b, c, d] {
+                    self.put(b".")?;
+                    self.put_decimal(octet.into())?;
+                }
+                Ok(())
+            }
+            IpAddr::V6(ip) => fmt::Write::write_fmt(self, format_args!("{ip}")).map_err(|fmt::Error| Full),
+        }
+    }
+
+    /// Writes `a.b.c.d:port` or `[v6]:port`.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn put_socket(&mut self, addr: CanonicalAddr, port: u16) -> Result<(), Full> {
+        if addr.is_v4() {
+            self.put_ip(addr)?;
+            self.put(b":")?;
+        } else {
+            self.put(b"[")?;
+            self.put_ip(addr)?;
+            self.put(b"]:")?;
+        }
+        self.put_decimal(port.into())
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put_str(text).map_err(|Full| fmt::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(write: impl Fn(&mut Writer<'_>) -> Result<(), Full>) -> std::string::String {
+        let mut buffer = [0; 64];
+        let mut writer = Writer::new(&mut buffer);
+        write(&mut writer).unwrap();
+        std::str::from_utf8(writer.written()).unwrap().into()
+    }
+
+    #[test]
+    fn decimals() {
+        for value in [0, 1, 9, 10, 99, 100, 65_535, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(text(|w| w.put_decimal(value)), std::format!("{value}"));
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        let socket = |ip: &str| text(|w| w.put_socket(CanonicalAddr::new(ip.parse().unwrap()), 80));
+        assert_eq!(socket("198.51.100.7"), "198.51.100.7:80");
+        assert_eq!(socket("::ffff:198.51.100.7"), "198.51.100.7:80");
+        assert_eq!(socket("2001:db8:0:0::1"), "[2001:db8::1]:80");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_written() {
+        let mut buffer = [0; 4];
+        let mut writer = Writer::new(&mut buffer);
+        assert_eq!(writer.put(b"abc"), Ok(()));
+        assert_eq!(writer.put(b"de"), Err(Full));
+        assert_eq!(writer.put_hex(&[1]), Err(Full));
+        assert_eq!(writer.put_decimal(10), Err(Full));
+        assert_eq!((writer.written(), writer.room()), (&b"abc"[..], 1));
+        assert_eq!(writer.put(b"d"), Ok(()));
+        writer.rewind(1);
+        assert_eq!(writer.written(), b"a");
+        writer.rewind(3);
+        assert_eq!(writer.written(), b"a");
+    }
+}
