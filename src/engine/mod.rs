@@ -340,3 +340,6 @@ impl Engine<'_> {
         &self.peers
     }
 }
+
+#[cfg(test)]
+mod tests;
