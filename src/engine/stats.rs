@@ -5,6 +5,8 @@ use crate::time::Instant;
 
 /// Seconds that rates and "lately" look back over.
 const WINDOW_S: u64 = 60;
+/// One bucket for each of them.
+const BUCKETS: usize = 60;
 
 /// What a request was, for statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +289,7 @@ fn bump(counters: &mut [u64], at: usize) {
 
 /// Events in the last minute: one bucket a second, in a ring.
 struct Rate {
-    buckets: [u32; WINDOW_S as usize],
+    buckets: [u32; BUCKETS],
     /// The second of the newest bucket.
     second: u64,
     /// Sum of the buckets.
@@ -296,7 +298,7 @@ struct Rate {
 
 impl Rate {
     const fn new() -> Self {
-        Self { buckets: [0; WINDOW_S as usize], second: 0, total: 0 }
+        Self { buckets: [0; BUCKETS], second: 0, total: 0 }
     }
 
     fn count(&mut self, now: Instant) {
