@@ -20,6 +20,7 @@
 
 pub mod hex;
 pub mod http;
+pub mod json;
 
 mod writer;
 
