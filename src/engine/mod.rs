@@ -333,3 +333,6 @@ impl Engine<'_> {
         &self.peers
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The rules of the engine that belong to no single part of it: whose endpoint, whose id, which network, which price.
+
+use super::*;
+use crate::id::PeerId;
+
+type Memory = Storage<64, 256>;
+
+const NETWORK: NetworkKey = NetworkKey([1; 20]);
+
+fn engine(memory: &mut Memory, change: impl FnOnce(&mut Settings)) -> Engine<'_> {
+    let mut settings = Settings { max_peers: 64, ..Settings::default() };
+    change(&mut settings);
+    memory.engine(settings, &Seed([9; 32]))
+}
+
+fn from(ip: &str) -> Source {
+    let addr = CanonicalAddr::new(ip.parse().unwrap());
+    Source { addr, port: 40_000, protocol: Protocol::Http, proof: Proof::Tcp }
+}
+
+fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {
+    Announce {
+        network: NETWORK,
+        id: PeerId::parse(id).unwrap(),
+        endpoints: endpoints.iter().map(|e| Endpoint::parse(e).unwrap()).collect(),
+        ttl_s: None,
+        owner: None,
+    }
+}
+
+fn register(engine: &mut Engine<'_>, at_s: u64, ip: &str, announce: Announce<'_>) -> Result<Registration, Error> {
+    match engine.handle(Instant::from_s(at_s), &from(ip), &Request::Announce(announce)) {
+        Reply::Registered(registration) => Ok(registration),
+        Reply::Refused(error) => Err(error),
+        _ => unreachable!("an announce is answered with a registration or an error"),
+    }
+}
+
+/// What `ip` sees, as `id=endpoint,endpoint`, sorted.
+fn seen(engine: &mut Engine<'_>, at_s: u64, ip: &str) -> Vec<String> {
+    let query = PeersQuery { network: NETWORK, limit: 50, schemes: heapless::Vec::new(), exclude: None };
+    let reply = engine.handle(Instant::from_s(at_s), &from(ip), &Request::Peers(query));
+    let Reply::Peers(sample) = reply else { unreachable!("a query is answered with a sample") };
+    let line = |peer: peers::PeerView<'_>| {
+        let endpoints: Vec<String> = peer.endpoints().map(|e| e.to_string()).collect();
+        format!("{}={}", peer.id.as_str(), endpoints.join(","))
+    };
+    let mut lines: Vec<String> = sample.peers().map(line).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn an_empty_host_becomes_the_observed_address() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    register(engine, 0, "198.51.100.7", announce("a", &["tcp://:9000", "udp://198.51.100.7:1", "tcp://:9000"])).unwrap();
+    assert_eq!(seen(engine, 1, "203.0.113.1"), ["a=tcp://198.51.100.7:9000,udp://198.51.100.7:1"]);
+}
+
+#[test]
+fn foreign_addresses_and_names_are_refused_unless_allowed() {
+    for foreign in ["tcp://203.0.113.9:1", "tcp://10.0.0.1:1", "tcp://127.0.0.1:1", "tcp://host.example:1"] {
+        let mut memory = Memory::new();
+        let strict = &mut engine(&mut memory, |_| ());
+        let refused = register(strict, 0, "198.51.100.7", announce("a", &[foreign]));
+        assert_eq!(refused, Err(Error::EndpointNotYours), "{foreign}");
+        assert!(strict.peers().is_empty(), "a refused announce leaves nothing behind");
+
+        let mut memory = Memory::new();
+        let open = &mut engine(&mut memory, |s| s.allow_foreign_endpoints = true);
+        assert!(register(open, 0, "198.51.100.7", announce("a", &[foreign])).is_ok(), "{foreign}");
+    }
+}
+
+#[test]
+fn one_foreign_endpoint_spoils_the_announce() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    let mixed = announce("a", &["tcp://:9000", "tcp://203.0.113.9:1"]);
+    assert_eq!(register(engine, 0, "198.51.100.7", mixed), Err(Error::EndpointNotYours));
+    assert_eq!(register(engine, 0, "198.51.100.7", announce("a", &[])), Err(Error::BadEndpoint));
+}
+
+#[test]
+fn overlay_names_are_anyones() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    register(engine, 0, "198.51.100.7", announce("a", &["tcp://abc.onion:1", "tcp://abc.i2p:1"])).unwrap();
+    assert_eq!(seen(engine, 0, "203.0.113.1"), ["a=tcp://abc.onion:1,tcp://abc.i2p:1"]);
+}
+
+#[test]
+fn lan_endpoints_beside_the_observed_one_are_for_neighbours() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    register(engine, 0, "198.51.100.7", announce("a", &["tcp://:9000", "tcp://192.168.1.5:9000"])).unwrap();
+    let all = ["a=tcp://198.51.100.7:9000,tcp://192.168.1.5:9000"];
+    assert_eq!(seen(engine, 0, "203.0.113.1"), ["a=tcp://198.51.100.7:9000"]);
+    assert_eq!(seen(engine, 0, "198.51.100.7"), all);
+    assert_eq!(seen(engine, 0, "192.168.1.9"), all);
+}
+
+#[test]
+fn a_peer_of_the_lan_is_for_the_lan() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    register(engine, 0, "192.168.1.5", announce("a", &["tcp://:9000", "tcp://10.0.0.5:9000"])).unwrap();
+    assert_eq!(register(engine, 0, "192.168.1.5", announce("b", &["tcp://8.8.8.8:1"])), Err(Error::EndpointNotYours));
+    assert_eq!(seen(engine, 0, "127.0.0.1"), ["a=tcp://192.168.1.5:9000,tcp://10.0.0.5:9000"]);
+    assert!(seen(engine, 0, "203.0.113.1").is_empty());
+}
+
+#[test]
+fn an_id_belongs_to_its_address_and_to_its_token() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    let home = "198.51.100.7";
+    let token = register(engine, 0, home, announce("a", &["tcp://:1"])).unwrap().token;
+    assert_eq!(register(engine, 1, "203.0.113.1", announce("a", &["tcp://:2"])), Err(Error::IdTaken));
+    let forged = Announce { owner: Some(Token([0; 8])), ..announce("a", &["tcp://:2"]) };
+    assert_eq!(register(engine, 1, "203.0.113.1", forged), Err(Error::IdTaken));
+    assert_eq!(seen(engine, 1, "203.0.113.1"), ["a=tcp://198.51.100.7:1"]);
+
+    assert_eq!(register(engine, 2, home, announce("a", &["tcp://:3"])).unwrap().token, token);
+    let moved = Announce { owner: Some(token), ..announce("a", &["tcp://:4"]) };
+    assert_eq!(register(engine, 3, "203.0.113.1", moved).unwrap().token, token);
+    assert_eq!(seen(engine, 3, home), ["a=tcp://203.0.113.1:4"]);
+    assert_eq!(register(engine, 4, home, announce("a", &["tcp://:5"])), Err(Error::IdTaken), "it has moved away");
+}
+
+#[test]
+fn an_expired_id_is_free_and_its_token_is_void() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    let first = register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])).unwrap();
+    assert_eq!(first.expires_s, 300);
+    assert_eq!(register(engine, 299, "203.0.113.1", announce("a", &["tcp://:2"])), Err(Error::IdTaken));
+    let second = register(engine, 300, "203.0.113.1", announce("a", &["tcp://:2"])).unwrap();
+    assert_ne!(first.token, second.token);
+    let late = Announce { owner: Some(first.token), ..announce("a", &["tcp://:3"]) };
+    assert_eq!(register(engine, 301, "198.51.100.7", late), Err(Error::IdTaken));
+}
+
+#[test]
+fn leaving_takes_the_same_right_as_refreshing() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    let token = register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])).unwrap().token;
+    let mut leave = |ip: &str, owner: Option<Token>| {
+        let request = Request::Leave(Leave { network: NETWORK, id: PeerId::parse("a").unwrap(), owner });
+        match engine.handle(Instant::from_s(1), &from(ip), &request) {
+            Reply::Left { removed } => Ok(removed),
+            Reply::Refused(error) => Err(error),
+            _ => unreachable!("a leave is answered with its result"),
+        }
+    };
+    assert_eq!(leave("203.0.113.1", None), Err(Error::IdTaken));
+    assert_eq!(leave("203.0.113.1", Some(token)), Ok(true));
+    assert_eq!(leave("198.51.100.7", None), Ok(false), "it is gone already");
+}
+
+#[test]
+fn lifetimes_are_clamped_to_what_the_server_allows() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |s| s.max_ttl_s = 600);
+    for (wanted, granted) in [(None, 300), (Some(0), 30), (Some(30), 30), (Some(599), 599), (Some(u32::MAX), 600)] {
+        let request = Announce { ttl_s: wanted, ..announce("a", &["tcp://:1"]) };
+        assert_eq!(register(engine, 0, "198.51.100.7", request).unwrap().expires_s, granted);
+    }
+}
+
+#[test]
+fn only_the_served_networks_are_served() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |s| s.networks.push(NetworkKey([2; 20])).unwrap());
+    assert_eq!(register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])), Err(Error::NetworkNotServed));
+    let served = Announce { network: NetworkKey([2; 20]), ..announce("a", &["tcp://:1"]) };
+    assert!(register(engine, 0, "198.51.100.7", served).is_ok());
+}
+
+#[test]
+fn unsigned_announces_can_be_refused() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |s| s.require_signed = true);
+    assert_eq!(register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])), Err(Error::SignatureRequired));
+}
+
+#[test]
+fn new_peers_are_admitted_no_faster_than_a_table_a_minute_but_refreshes_always() {
+    let mut memory = Box::new(Storage::<4096, 256>::new());
+    let mut engine = memory.engine(Settings { max_peers: 4096, ..Settings::default() }, &Seed([9; 32]));
+    let burst = 4096 / 6;
+    let address = |n: u32| format!("{}.{}.9.7", 11 + n / 200, n % 200);
+    for n in 0..burst {
+        register(&mut engine, 0, &address(n), announce(&format!("peer-{n}"), &["tcp://:1"])).unwrap();
+    }
+    let next = || (address(burst), format!("peer-{burst}"));
+    let (ip, id) = next();
+    let refused = register(&mut engine, 0, &ip, announce(&id, &["tcp://:1"]));
+    assert_eq!(refused, Err(Error::RateLimited { retry_after_s: 1 }));
+    register(&mut engine, 0, &address(0), announce("peer-0", &["tcp://:1"])).unwrap();
+    register(&mut engine, 1, &ip, announce(&id, &["tcp://:1"])).unwrap();
+}
+
+#[test]
+fn stable_samples_show_one_network_the_same_peers_for_ten_minutes() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |s| {
+        s.stable_samples = true;
+        s.queries_per_minute = 0;
+        s.announces_per_minute = 0;
+        s.peer_ttl_s = 3600;
+    });
+    for n in 0..60 {
+        register(engine, 0, &format!("{}.1.1.1", n + 20), announce(&format!("peer-{n}"), &["tcp://:1"])).unwrap();
+    }
+    let first = seen(engine, 1, "198.51.100.7");
+    assert_eq!(first.len(), 15, "a quarter of the live peers");
+    for at_s in 2..500 {
+        assert_eq!(seen(engine, at_s, "198.51.100.200"), first);
+    }
+    assert_ne!(seen(engine, 2, "203.0.113.1"), first, "another network sees others");
+    assert_ne!(seen(engine, 601, "198.51.100.7"), first, "and so does the next epoch");
+}
