@@ -14,6 +14,8 @@ pub const MAX_ENDPOINTS: usize = 4;
 pub const MAX_ENDPOINT_BYTES: usize = 96;
 /// Longest scheme of an endpoint, in bytes.
 pub const MAX_SCHEME_BYTES: usize = 12;
+/// Schemes one query may ask for.
+pub const MAX_SCHEMES: usize = 8;
 
 // ---- Lifetimes --------------------------------------------------------------------------------------------------
 
