@@ -38,6 +38,9 @@ pub enum Level {
 pub struct Prefix(pub u64);
 
 impl CanonicalAddr {
+    /// All bytes zero: no host's address.
+    pub(crate) const ZERO: Self = Self([0; 16]);
+
     /// The address `ip`. An IPv4-mapped IPv6 address becomes the IPv4 address.
     pub fn new(ip: IpAddr) -> Self {
         match ip {

@@ -31,6 +31,11 @@ impl<'a> PeerId<'a> {
         if fits && clean { Ok(Self(text)) } else { Err(BadId) }
     }
 
+    /// The id whose text was stored as `bytes`. It is not checked again.
+    pub(crate) fn from_stored(bytes: &'a [u8]) -> Self {
+        Self(str::from_utf8(bytes).unwrap_or_default())
+    }
+
     /// The id's text.
     pub const fn as_str(self) -> &'a str {
         self.0

@@ -33,6 +33,8 @@ pub const TOKEN_EPOCH_S: u32 = 300;
 pub const STABLE_SAMPLE_EPOCH_S: u32 = 600;
 /// How long a rate limiter keeps one hash key, in seconds, so that nobody shares an unlucky cell for long.
 pub const LIMITER_EPOCH_S: u32 = 600;
+/// Peers looked at by one sweep for expired ones: some ten microseconds of work between two requests.
+pub const EXPIRY_STEPS: u32 = 64;
 /// Window of the `active_5m` count, in seconds.
 pub const ACTIVE_WINDOW_S: u32 = 300;
 /// Wall clocks that show a time before this Unix second (2026-01-01) are wrong, and are not quoted to clients.
@@ -54,6 +56,12 @@ pub const SAMPLE_PER_WIDE: usize = 4;
 pub const DEFAULT_QUERIES_PER_MINUTE: u32 = 60;
 /// Default of `--announce-limit`: announces a minute for one address.
 pub const DEFAULT_ANNOUNCES_PER_MINUTE: u32 = 30;
+
+/// Peers examined for each one asked for, at most: a sample stays cheap however many peers are of another scheme, have
+/// expired, or share a prefix. In a network of no more peers than that, all are examined.
+pub const SAMPLE_EXAMINED_PER_PEER: usize = 4;
+/// Peers that may be examined for the smallest sample: a rare scheme must not need a large one.
+pub const SAMPLE_EXAMINED_AT_LEAST: usize = 64;
 
 // ---- Places in the table (SECURITY: one prefix must not fill it) ------------------------------------------------
 

@@ -214,7 +214,9 @@ fn unsigned_announces_can_be_refused() {
 
 #[test]
 fn new_peers_are_admitted_no_faster_than_a_table_a_minute_but_refreshes_always() {
-    let mut memory = Box::new(Storage::<4096, 256>::new());
+    // A static, because the memory of that many peers does not fit on a test's stack.
+    static MEMORY: std::sync::Mutex<Storage<4096, 256>> = std::sync::Mutex::new(Storage::new());
+    let mut memory = MEMORY.lock().unwrap();
     let mut engine = memory.engine(Settings { max_peers: 4096, ..Settings::default() }, &Seed([9; 32]));
     let burst = 4096 / 6;
     let address = |n: u32| format!("{}.{}.9.7", 11 + n / 200, n % 200);

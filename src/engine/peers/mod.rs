@@ -1,12 +1,43 @@
-//! The peer table.
+//! The peer table: who is in which network, where, and until when.
+//!
+//! All memory is in [`PeerStorage`]: arrays of fixed length, all zero when new. Everything is found by number; an id, a
+//! network or a prefix leads to a number by a keyed hash. Every operation takes a number of steps that does not grow
+//! with the number of peers.
+//!
+//! - [`record`]: what a peer announces. [`view`]: what of it one asker may see.
+//! - [`networks`]: the members of every network. [`sample`]: a random draw from them.
+//! - [`wheel`]: lifetimes. [`activity`]: how many peers were seen lately.
+//! - [`index`], [`pool`], [`directory`], [`roster`]: the parts these are made of.
 
-use super::request::PeersQuery;
+mod activity;
+mod directory;
+mod index;
+mod networks;
+mod pool;
+mod record;
+mod roster;
+mod sample;
+mod view;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
+
+pub use view::PeerView;
+
+use self::activity::Activity;
+use self::index::{Index, IndexStorage};
+use self::networks::{NetworkStorage, Networks};
+use self::pool::{Pool, PoolStorage};
+use self::record::{RecordStorage, Records};
+use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
 use crate::id::{NetworkKey, PeerId};
-use crate::limits::MAX_SAMPLE;
+use crate::limits::{EXPIRY_STEPS, MAX_ID_BYTES, MAX_SAMPLE};
 use crate::rng::{HashKey, Rng};
 use crate::time::Instant;
+use crate::wire::Writer;
 
 /// A place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,99 +64,210 @@ pub struct Record<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPlace;
 
-/// Memory
+/// The memory of a [`PeerTable`] of up to `PEERS` peers. All zero when new.
 pub struct PeerStorage<const PEERS: usize> {
-    slots: [u32; PEERS],
-}
-impl<const PEERS: usize> PeerStorage<PEERS> {
-    /// new
-    pub const fn new() -> Self {
-        Self { slots: [0; PEERS] }
-    }
+    peers: [Peer; PEERS],
+    records: RecordStorage<PEERS>,
+    ids: IndexStorage<PEERS>,
+    slots: PoolStorage<PEERS>,
+    networks: NetworkStorage<PEERS>,
+    wheel: WheelStorage<PEERS>,
 }
 
-/// The table.
+/// What the table knows about a peer beside its record.
+#[derive(Clone, Copy)]
+struct Peer {
+    source: CanonicalAddr,
+    born: Instant,
+    seen: Instant,
+    /// The peer is live before this moment. 0 in a free slot.
+    expires: Instant,
+    network: u32,
+    lan_only: bool,
+}
+
+/// The peers of all networks. Every peer has a [`Slot`] while it is in the table.
 pub struct PeerTable<'s> {
-    slots: &'s mut [u32],
+    peers: &'s mut [Peer],
+    records: Records<'s>,
+    ids: Index<'s>,
+    slots: Pool<'s>,
+    networks: Networks<'s>,
+    wheel: Wheel<'s>,
+    activity: Activity,
+    key: HashKey,
+    expirations: u64,
 }
 
-/// One peer as one asker may see it.
-pub struct PeerView<'t> {
-    /// Its id.
-    pub id: PeerId<'t>,
-    /// Seconds since it was last seen.
-    pub age_s: u64,
-    viewer: &'t (),
-}
-impl<'t> PeerView<'t> {
-    /// The endpoints the asker may see, of the schemes it asked for, in the order announced. At least one.
-    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint<'t>> {
-        core::iter::empty()
+impl<const PEERS: usize> PeerStorage<PEERS> {
+    /// Empty storage.
+    pub const fn new() -> Self {
+        Self {
+            peers: [Peer::NONE; PEERS],
+            records: RecordStorage::new(),
+            ids: IndexStorage::new(),
+            slots: PoolStorage::new(),
+            networks: NetworkStorage::new(),
+            wheel: WheelStorage::new(),
+        }
     }
+}
+
+impl<const PEERS: usize> Default for PeerStorage<PEERS> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Peer {
+    const NONE: Self = Self {
+        source: CanonicalAddr::ZERO,
+        born: Instant::START,
+        seen: Instant::START,
+        expires: Instant::START,
+        network: 0,
+        lan_only: false,
+    };
 }
 
 impl<'s> PeerTable<'s> {
-    /// An empty table of `capacity` places in new storage.
+    /// An empty table in new storage, with `capacity` places, but at least 1 and at most `PEERS`.
     pub fn new<const PEERS: usize>(
         storage: &'s mut PeerStorage<PEERS>,
         capacity: usize,
         key: HashKey,
     ) -> Self {
-        Self { slots: &mut storage.slots }
+        let n = capacity.clamp(1, PEERS.max(1));
+        Self {
+            peers: cut(&mut storage.peers, n),
+            records: Records::new(&mut storage.records, n),
+            ids: Index::new(&mut storage.ids, n),
+            slots: Pool::new(&mut storage.slots, n),
+            networks: Networks::new(&mut storage.networks, n, key.derive(b"networks")),
+            wheel: Wheel::new(&mut storage.wheel, n),
+            activity: Activity::new(),
+            key: key.derive(b"ids"),
+            expirations: 0,
+        }
     }
+
     /// Places.
     pub const fn capacity(&self) -> usize {
-        self.slots.len()
+        self.peers.len()
     }
+
     /// Peers, including expired ones not yet swept.
     pub const fn len(&self) -> usize {
-        0
+        self.slots.taken()
     }
+
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        true
+        self.len() == 0
     }
-    /// Peers seen within the last five minutes.
+
+    /// Peers seen within the last five minutes, as of the last call that was told the time.
     pub const fn active(&self) -> usize {
-        0
+        self.activity.total()
     }
-    /// Removes a bounded number of expired peers; whether there are more.
+
+    /// Networks that have a peer.
+    pub const fn networks(&self) -> usize {
+        self.networks.len()
+    }
+
+    /// Peers that have expired since the start.
+    pub const fn expirations(&self) -> u64 {
+        self.expirations
+    }
+
+    /// Removes expired peers, in a bounded number of steps. Returns whether there may be more.
+    ///
+    /// A late sweep is never visible: a peer that has expired is not found and not sampled, swept or not.
     pub fn expire(&mut self, now: Instant) -> bool {
-        false
+        self.activity.advance(now);
+        let mut steps = EXPIRY_STEPS;
+        while let Some(slot) = self.wheel.pop(now, &mut steps) {
+            match self.peer(slot).expires {
+                // It was refreshed since it was put on the wheel.
+                expires if expires > now => self.wheel.insert(slot, expires),
+                _ => {
+                    self.expirations = self.expirations.saturating_add(1);
+                    self.forget(slot);
+                }
+            }
+        }
+        steps == 0
     }
+
     /// The live peer `id` of `network`. An expired one is removed on sight.
     pub fn find(&mut self, now: Instant, network: NetworkKey, id: PeerId<'_>) -> Option<Slot> {
+        let slot = self.lookup(network, id)?;
+        if self.is_live(slot, now) {
+            return Some(Slot(slot));
+        }
+        self.expirations = self.expirations.saturating_add(1);
+        self.remove(Slot(slot));
         None
     }
-    /// Source address of the last announce.
+
+    /// The source address of a peer's last announce.
     pub fn source(&self, slot: Slot) -> CanonicalAddr {
-        CanonicalAddr::default()
+        self.peer(slot.0).source
     }
+
     /// What an owner token is made of: network, id and the moment of registration.
     pub fn registration(&self, slot: Slot) -> (NetworkKey, PeerId<'_>, Instant) {
-        todo!()
+        let peer = self.peer(slot.0);
+        (self.networks.key(peer.network), self.records.id(slot.0), peer.born)
     }
+
     /// Registers a peer that is not in the table.
     ///
     /// # Errors
     /// [`NoPlace`] if the admission rule finds none.
     pub fn insert(&mut self, now: Instant, record: &Record<'_>, rng: &mut Rng) -> Result<Slot, NoPlace> {
-        Err(NoPlace)
+        let _ = rng;
+        let slot = self.slots.take().ok_or(NoPlace)?;
+        let lan_only = is_lan_only(record);
+        // There are never more networks than peers, so there is room for this one.
+        let network = self.networks.join(record.network, slot, lan_only).ok_or(NoPlace)?;
+        let expires = now.plus_s(record.ttl_s);
+        let peer = Peer { source: record.source, born: now, seen: now, expires, network, lan_only };
+        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = peer);
+        self.records.store(slot, record.id, record.endpoints);
+        self.ids.insert(self.hash(record.network, record.id), slot);
+        self.wheel.insert(slot, expires);
+        self.activity.count(now, None);
+        Ok(Slot(slot))
     }
-    /// Renews a peer with what it announces now.
-    pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {}
-    /// Removes a peer.
-    pub fn remove(&mut self, slot: Slot) {}
-    /// A uniform sample.
-    pub fn sample(
-        &self,
-        now: Instant,
-        query: &PeersQuery<'_>,
-        viewer: CanonicalAddr,
-        rng: &mut Rng,
-    ) -> Slots {
-        Slots::new()
+
+    /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.
+    pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {
+        let slot = slot.0;
+        let before = self.peer(slot);
+        let expires = now.plus_s(record.ttl_s);
+        let lan_only = is_lan_only(record);
+        if lan_only != before.lan_only {
+            self.networks.move_to(before.network, slot, lan_only);
+        }
+        // Otherwise the wheel meets it at the old deadline, and puts it back at the new one.
+        if self.wheel.is_late_for(slot, expires) {
+            self.wheel.remove(slot);
+            self.wheel.insert(slot, expires);
+        }
+        self.records.store(slot, record.id, record.endpoints);
+        self.activity.count(now, Some(before.seen));
+        let peer = Peer { source: record.source, seen: now, expires, lan_only, ..before };
+        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = peer);
     }
+
+    /// Removes the peer at `slot`.
+    pub fn remove(&mut self, slot: Slot) {
+        self.wheel.remove(slot.0);
+        self.forget(slot.0);
+    }
+
     /// The peer at `slot` as `viewer` may see it; `None` if it has no endpoint to show.
     pub fn view(
         &self,
@@ -134,6 +276,53 @@ impl<'s> PeerTable<'s> {
         viewer: CanonicalAddr,
         schemes: &[&str],
     ) -> Option<PeerView<'_>> {
-        None
+        let peer = self.peers.get(slot.0 as usize)?;
+        let endpoints = self.records.endpoints(slot.0);
+        let age_s = now.s_since(peer.seen);
+        PeerView::new(self.records.id(slot.0), age_s, endpoints, peer.source, viewer, schemes)
     }
+
+    /// Removes the peer at `slot`, which is no longer on the wheel.
+    fn forget(&mut self, slot: u32) {
+        let peer = self.peer(slot);
+        self.activity.forget(peer.seen);
+        self.ids.remove(slot);
+        self.networks.leave(peer.network, slot);
+        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = Peer::NONE);
+        self.slots.put_back(slot);
+    }
+
+    /// The peer `id` of `network`, live or not.
+    fn lookup(&self, network: NetworkKey, id: PeerId<'_>) -> Option<u32> {
+        self.ids.find(self.hash(network, id), |slot| {
+            self.records.has_id(slot, id) && self.networks.key(self.peer(slot).network) == network
+        })
+    }
+
+    fn is_live(&self, slot: u32, now: Instant) -> bool {
+        now < self.peer(slot).expires
+    }
+
+    fn peer(&self, slot: u32) -> Peer {
+        self.peers.get(slot as usize).copied().unwrap_or(Peer::NONE)
+    }
+
+    /// The keyed hash of a network and an id. The key has a fixed length, so no other pair gives the same bytes.
+    fn hash(&self, network: NetworkKey, id: PeerId<'_>) -> u64 {
+        let mut bytes = [0; 20 + MAX_ID_BYTES];
+        let mut writer = Writer::new(&mut bytes);
+        let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
+        self.key.hash(writer.written())
+    }
+}
+
+/// Whether a record has no endpoint that anyone may see.
+fn is_lan_only(record: &Record<'_>) -> bool {
+    !record.endpoints.iter().any(view::is_public)
+}
+
+/// The first `n` elements of storage: what a run with fewer places than the build has uses.
+fn cut<T>(storage: &mut [T], n: usize) -> &mut [T] {
+    let n = n.min(storage.len());
+    storage.get_mut(..n).unwrap_or_default()
 }

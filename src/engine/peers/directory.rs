@@ -1,0 +1,129 @@
+//! Things that exist while they have members: networks, and address prefixes.
+
+use super::cut;
+use super::index::{Index, IndexStorage};
+use super::pool::{Pool, PoolStorage};
+
+/// The memory of a [`Directory`] of up to `N` things with keys of type `K`.
+pub(super) struct DirectoryStorage<K, const N: usize> {
+    index: IndexStorage<N>,
+    pool: PoolStorage<N>,
+    entries: [Entry<K>; N],
+}
+
+#[derive(Clone, Copy)]
+struct Entry<K> {
+    key: K,
+    members: u32,
+}
+
+/// Counts members by key. A thing comes with its first member and goes with its last, so there are never more things
+/// than members. It keeps its number, below the capacity, while it exists.
+pub(super) struct Directory<'s, K> {
+    index: Index<'s>,
+    pool: Pool<'s>,
+    entries: &'s mut [Entry<K>],
+}
+
+impl<K: Copy, const N: usize> DirectoryStorage<K, N> {
+    /// New storage; `zero` is any key whose bytes are all zero.
+    pub(super) const fn new(zero: K) -> Self {
+        Self {
+            index: IndexStorage::new(),
+            pool: PoolStorage::new(),
+            entries: [Entry { key: zero, members: 0 }; N],
+        }
+    }
+}
+
+impl<'s, K: Copy + PartialEq> Directory<'s, K> {
+    /// An empty directory with room for `n` things in new storage.
+    pub(super) fn new<const N: usize>(storage: &'s mut DirectoryStorage<K, N>, n: usize) -> Self {
+        Self {
+            index: Index::new(&mut storage.index, n),
+            pool: Pool::new(&mut storage.pool, n),
+            entries: cut(&mut storage.entries, n),
+        }
+    }
+
+    /// How many things there are.
+    pub(super) const fn len(&self) -> usize {
+        self.pool.taken()
+    }
+
+    /// The thing with this key. `hash` must be the key's, and keyed.
+    pub(super) fn find(&self, hash: u64, key: K) -> Option<u32> {
+        self.index.find(hash, |item| self.key(item) == Some(key))
+    }
+
+    /// Adds a member to the thing with this key. `None` if that would be a new thing and there is no room.
+    pub(super) fn join(&mut self, hash: u64, key: K) -> Option<u32> {
+        if let Some(item) = self.find(hash, key) {
+            let entry = self.entries.get_mut(item as usize)?;
+            entry.members = entry.members.saturating_add(1);
+            return Some(item);
+        }
+        let item = self.pool.take()?;
+        *self.entries.get_mut(item as usize)? = Entry { key, members: 1 };
+        self.index.insert(hash, item);
+        Some(item)
+    }
+
+    /// Takes a member from `item`, a thing that exists.
+    pub(super) fn leave(&mut self, item: u32) {
+        let Some(entry) = self.entries.get_mut(item as usize) else { return };
+        entry.members = entry.members.saturating_sub(1);
+        if entry.members == 0 {
+            self.index.remove(item);
+            self.pool.put_back(item);
+        }
+    }
+
+    /// The key of `item`.
+    pub(super) fn key(&self, item: u32) -> Option<K> {
+        self.entries.get(item as usize).map(|entry| entry.key)
+    }
+
+    /// How many members `item` has.
+    pub(super) fn members(&self, item: u32) -> u32 {
+        self.entries.get(item as usize).map_or(0, |entry| entry.members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::rng::{HashKey, Rng};
+
+    #[test]
+    fn agrees_with_a_map_of_counts_under_random_operations() {
+        let key = HashKey::new([4; 16]);
+        let hash = |n: u64| key.hash(&n.to_be_bytes());
+        let mut storage = DirectoryStorage::<u64, 16>::new(0);
+        let mut directory = Directory::new(&mut storage, 10);
+        let mut model: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut rng = Rng::new(HashKey::new([5; 16]));
+        for _ in 0..20_000 {
+            let thing = u64::from(rng.below(14));
+            if rng.below(2) == 0 {
+                let joined = directory.join(hash(thing), thing).is_some();
+                assert_eq!(joined, model.contains_key(&thing) || model.len() < 10);
+                if joined {
+                    *model.entry(thing).or_default() += 1;
+                }
+            } else if let Some(item) = directory.find(hash(thing), thing) {
+                directory.leave(item);
+                *model.get_mut(&thing).unwrap() -= 1;
+                model.retain(|_, &mut members| members > 0);
+            }
+            assert_eq!(directory.len(), model.len());
+            for thing in 0..14 {
+                let found = directory.find(hash(thing), thing);
+                assert_eq!(found.map(|item| directory.members(item)), model.get(&thing).copied());
+                assert_eq!(found.and_then(|item| directory.key(item)), found.map(|_| thing));
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Peers as one asker may see them.
+
+use super::record::Endpoints;
+use crate::addr::{CanonicalAddr, Level};
+use crate::endpoint::{Endpoint, Host};
+use crate::id::PeerId;
+use crate::limits::MAX_ENDPOINTS;
+
+const _: () = assert!(MAX_ENDPOINTS <= 8, "the endpoints shown are marked in the bits of one byte");
+
+/// One peer as one asker may see it.
+pub struct PeerView<'t> {
+    /// Its id.
+    pub id: PeerId<'t>,
+    /// Seconds since it was last seen.
+    pub age_s: u64,
+    endpoints: Endpoints<'t>,
+    /// Bit `n` is set if endpoint number `n` is shown.
+    shown: u8,
+}
+
+impl<'t> PeerView<'t> {
+    /// The view of a peer that was announced from `source`; `None` if it has no endpoint that `viewer` may see, of a
+    /// scheme in `schemes` if there are any.
+    pub(super) fn new(
+        id: PeerId<'t>,
+        age_s: u64,
+        endpoints: Endpoints<'t>,
+        source: CanonicalAddr,
+        viewer: CanonicalAddr,
+        schemes: &[&str],
+    ) -> Option<Self> {
+        let sees_lan = viewer.is_lan() || are_neighbours(viewer, source);
+        let shows = |endpoint: &Endpoint<'_>| {
+            (sees_lan || is_public(endpoint)) && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
+        };
+        let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
+        let shown = bits.fold(0, |shown, (_, n)| shown | 1u8.wrapping_shl(n));
+        (shown != 0).then_some(Self { id, age_s, endpoints, shown })
+    }
+
+    /// The endpoints the asker may see, of the schemes it asked for, in the order announced. At least one.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint<'t>> {
+        let shown = self.shown;
+        let bits = self.endpoints.clone().zip(0..8);
+        bits.filter(move |&(_, n)| shown.wrapping_shr(n) & 1 == 1).map(|(endpoint, _)| endpoint)
+    }
+}
+
+/// Whether anyone may see `endpoint`: a LAN address says nothing to strangers.
+pub(super) fn is_public(endpoint: &Endpoint<'_>) -> bool {
+    !matches!(endpoint.host, Host::Ip(addr) if addr.is_lan())
+}
+
+/// Whether two addresses belong to one household: the same IPv4 address, or the same IPv6 /64.
+fn are_neighbours(a: CanonicalAddr, b: CanonicalAddr) -> bool {
+    a.is_v4() == b.is_v4() && a.prefix(Level::Host) == b.prefix(Level::Host)
+}
