@@ -90,6 +90,10 @@ pub const MAX_TARGET_BYTES: usize = 512;
 pub const MAX_HEADERS: usize = 32;
 /// Longest request body, in bytes; longer is 413.
 pub const MAX_BODY_BYTES: usize = 4096;
+/// Longest extension of one chunk, in bytes; longer is 400. Nobody needs any.
+pub const MAX_CHUNK_EXTENSION_BYTES: usize = 64;
+/// Most trailer bytes behind a chunked body; more is 431. They are dropped.
+pub const MAX_TRAILER_BYTES: usize = 512;
 /// Longest response, head and body, in bytes: written once, from one buffer.
 pub const MAX_RESPONSE_BYTES: usize = 16_384;
 /// Time for a whole request head, from its first byte (or from accept), in milliseconds.
@@ -100,6 +104,8 @@ pub const BODY_DEADLINE_MS: u64 = 5_000;
 pub const WRITE_DEADLINE_MS: u64 = 5_000;
 /// Time a kept-alive connection may be idle between requests, in milliseconds.
 pub const IDLE_DEADLINE_MS: u64 = 10_000;
+/// Time for the client to see the end of a connection that is closed on it, in milliseconds.
+pub const LINGER_DEADLINE_MS: u64 = 1_000;
 /// Most time a connection may last, in milliseconds.
 pub const CONNECTION_DEADLINE_MS: u64 = 60_000;
 /// Most requests on one connection.
