@@ -19,6 +19,8 @@
 pub mod addr;
 pub mod endpoint;
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod limits;
 pub mod rng;

@@ -29,6 +29,11 @@ pub enum Protocol {
     UdpJson,
 }
 
+impl Protocol {
+    /// Names of all protocols, in the order of their discriminants.
+    pub const NAMES: [&'static str; 2] = ["http", "udp_json"];
+}
+
 /// What shows that a source address is no forgery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {

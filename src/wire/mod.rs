@@ -19,6 +19,7 @@
 )]
 
 pub mod hex;
+pub mod http;
 pub mod json;
 
 mod writer;
