@@ -36,6 +36,7 @@
 
 pub mod datagram;
 pub mod http;
+pub mod intake;
 pub mod peers;
 pub mod ratelimit;
 pub mod reply;
