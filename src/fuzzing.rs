@@ -14,9 +14,10 @@ use crate::engine::{
     Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
 };
 use crate::id::PeerId;
-use crate::limits::MAX_SAMPLE;
+use crate::limits::{MAX_BODY_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES};
 use crate::rng::Seed;
 use crate::time::Instant;
+use crate::wire::http::{Chunked, Framing, Head, HeadScan, Step, query};
 use crate::wire::{hex, json};
 
 /// Memory of an engine small enough to be full soon, and for a stack.
@@ -48,6 +49,56 @@ pub fn json(data: &[u8]) {
     }
 }
 
+/// The head of a request: the same verdict however it is cut, and sane fields when it is accepted.
+pub fn http_head(data: &[u8]) {
+    let whole = HeadScan::new().advance(data);
+    let mut scan = HeadScan::new();
+    let in_pieces = (1..=data.len()).find_map(|end| scan.advance(data.get(..end)?).transpose());
+    assert_eq!(in_pieces.transpose(), whole, "the verdict depends on how the bytes came in");
+    let Ok(Some(end)) = whole else { return };
+    let Some(Ok(head)) = data.get(..end).map(Head::parse) else { return };
+    assert!(head.path.len().saturating_add(head.query.len()) <= MAX_TARGET_BYTES);
+    assert!(!matches!(head.framing, Framing::Length(bytes) if bytes > MAX_BODY_BYTES));
+    for (name, value) in query::pairs(head.query) {
+        let mut buffer = [0; MAX_TARGET_BYTES];
+        for text in [name, value] {
+            assert!(
+                query::decode(text, &mut buffer).map_or(0, str::len) <= text.len(),
+                "decoding makes shorter"
+            );
+        }
+    }
+}
+
+/// A chunked body: the same body and the same end however it is cut.
+pub fn http_chunked(data: &[u8]) {
+    let mut buffer = [0; 2 * MAX_BODY_BYTES];
+    let Some(whole) = buffer.get_mut(..data.len()) else { return };
+    whole.copy_from_slice(data);
+    let step = Chunked::new().advance(whole);
+
+    let mut chunked = Chunked::new();
+    let mut decoded = 0;
+    let mut consumed = 0;
+    for &byte in data {
+        let mut piece = [byte];
+        match chunked.advance(&mut piece) {
+            Err(reject) => return assert_eq!(step, Err(reject)),
+            Ok(part) => {
+                consumed += part.consumed;
+                if part.decoded == 1 {
+                    assert_eq!(whole.get(decoded), piece.first(), "byte {decoded} of the body");
+                    decoded += 1;
+                }
+                if part.complete {
+                    return assert_eq!(step, Ok(Step { decoded, consumed, complete: true }));
+                }
+            }
+        }
+    }
+    assert_eq!(step, Ok(Step { decoded, consumed, complete: false }));
+}
+
 /// A sequence of requests to an engine, four bytes a step: what to do, as whom, with which id, and how much later.
 pub fn engine_sequence(data: &[u8]) {
     let mut storage = SmallStorage::new();
@@ -61,7 +112,8 @@ pub fn engine_sequence(data: &[u8]) {
         step(&mut engine, now, what, &client_source(client), id);
         assert!(engine.peers().len() <= engine.peers().capacity());
     }
-    now = now.plus_s(engine.settings().max_ttl_s);
+    // The sweep may be a second late.
+    now = now.plus_s(engine.settings().max_ttl_s).plus_ms(1000);
     while engine.tick(now) {}
     assert!(engine.peers().is_empty(), "everybody has expired");
 }
