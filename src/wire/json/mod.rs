@@ -89,6 +89,11 @@ impl<'a> Object<'a> {
         Ok(Self { members })
     }
 
+    /// The members in their order: each key as spelt between its quotes, and the text of its value.
+    pub fn members(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.members.iter().map(|member| (member.key, member.value))
+    }
+
     /// Whether `field` is there and not `null`.
     pub fn has(&self, field: Field) -> bool {
         self.value(field).is_some_and(|value| value != "null")
