@@ -11,6 +11,8 @@
 //!    rendered into buffers the caller owns. It allocates nothing, ever, and builds without `std` and `alloc`.
 //! 4. [`net`] (feature `std`): sockets, timers and signals around the engine, and the only code that waits.
 //!
+//! Around them lies [`config`] (feature `std`): what an operator can choose.
+//!
 //! Every transport turns its bytes into the same [`engine::Request`], and the same [`engine::Reply`] goes back out:
 //! what is announced over one protocol is found over every other.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -19,11 +21,15 @@
 pub mod addr;
 pub mod endpoint;
 pub mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod id;
 pub mod limits;
 pub mod rng;
 pub mod time;
 pub mod wire;
 
+#[cfg(feature = "std")]
+pub mod config;
 #[cfg(feature = "std")]
 pub mod net;

@@ -14,6 +14,8 @@ pub const MAX_ENDPOINTS: usize = 4;
 pub const MAX_ENDPOINT_BYTES: usize = 96;
 /// Longest scheme of an endpoint, in bytes.
 pub const MAX_SCHEME_BYTES: usize = 12;
+/// Schemes one query may ask for.
+pub const MAX_SCHEMES: usize = 8;
 
 // ---- Lifetimes --------------------------------------------------------------------------------------------------
 
@@ -91,6 +93,10 @@ pub const MAX_TARGET_BYTES: usize = 512;
 pub const MAX_HEADERS: usize = 32;
 /// Longest request body, in bytes; longer is 413.
 pub const MAX_BODY_BYTES: usize = 4096;
+/// Longest extension of one chunk, in bytes; longer is 400. Nobody needs any.
+pub const MAX_CHUNK_EXTENSION_BYTES: usize = 64;
+/// Most trailer bytes behind a chunked body; more is 431. They are dropped.
+pub const MAX_TRAILER_BYTES: usize = 512;
 /// Longest response, head and body, in bytes: written once, from one buffer.
 pub const MAX_RESPONSE_BYTES: usize = 16_384;
 /// Time for a whole request head, from its first byte (or from accept), in milliseconds.
@@ -101,10 +107,21 @@ pub const BODY_DEADLINE_MS: u64 = 5_000;
 pub const WRITE_DEADLINE_MS: u64 = 5_000;
 /// Time a kept-alive connection may be idle between requests, in milliseconds.
 pub const IDLE_DEADLINE_MS: u64 = 10_000;
+/// Time for the client to see the end of a connection that is closed on it, in milliseconds.
+pub const LINGER_DEADLINE_MS: u64 = 1_000;
 /// Most time a connection may last, in milliseconds.
 pub const CONNECTION_DEADLINE_MS: u64 = 60_000;
 /// Most requests on one connection.
 pub const MAX_REQUESTS_PER_CONNECTION: u32 = 100;
+
+/// Connections of one address or IPv6 /64 at a time. LAN addresses and trusted proxies have no such limit.
+pub const CONNECTIONS_PER_HOST: usize = 8;
+/// One IPv4 /24 or IPv6 /48 may have all connections divided by this.
+pub const NARROW_CONNECTIONS_DIVISOR: usize = 4;
+/// How long a client may take to send a request while fewer than half of the connections are free, in milliseconds.
+pub const PATIENCE_BUSY_MS: u64 = 1_000;
+/// The same while fewer than a fifth are free, in milliseconds.
+pub const PATIENCE_CROWDED_MS: u64 = 200;
 
 // ---- UDP --------------------------------------------------------------------------------------------------------
 
@@ -116,6 +133,23 @@ pub const MAX_UDP_REPLY_BYTES: usize = 1200;
 pub const MAX_MESSAGE_ID_BYTES: usize = 32;
 /// Lowest source port answered over UDP: lower ones are services, and an answer could start a loop (CVE-2024-2169).
 pub const LOWEST_CLIENT_PORT: u16 = 1024;
+
+/// Datagrams read before other sockets get their turn. More gains nothing measurable (one wake costs about as much as
+/// four datagrams), and 64 cost a waiting HTTP client less than a millisecond on the slowest board.
+pub const IO_LOOP_BOUND: usize = 64;
+
+// ---- Driver -----------------------------------------------------------------------------------------------------
+
+/// Time between two ticks, in milliseconds. All deadlines are this coarse, so that no read needs a timer of its own.
+pub const TICK_MS: u64 = 250;
+/// Connections the kernel keeps waiting for us. What does not fit there waits in the clients.
+pub const LISTEN_BACKLOG: i32 = 1024;
+/// Pause after the system refused a socket for want of descriptors or memory, in milliseconds.
+pub const SHORTAGE_PAUSE_MS: u64 = 100;
+/// Time for the answers under way when the server is told to stop, in milliseconds: it is gone within a second.
+pub const FINISH_MS: u64 = 900;
+/// Descriptors the process needs besides one for each connection.
+pub const SPARE_DESCRIPTORS: u64 = 32;
 
 // ---- JSON -------------------------------------------------------------------------------------------------------
 
@@ -132,3 +166,9 @@ pub const MAX_SERVED_NETWORKS: usize = 8;
 pub const MAX_TRUSTED_PROXIES: usize = 16;
 /// Most `--bind` options.
 pub const MAX_BIND_ADDRESSES: usize = 4;
+/// Longest DNS-SD service name, in bytes (RFC 6335, section 5.1).
+pub const MAX_SERVICE_BYTES: usize = 15;
+/// Largest configuration file, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 16_384;
+/// Highest `--rate-limit` and `--announce-limit`, a minute.
+pub const HIGHEST_RATE_PER_MINUTE: u32 = 60_000;

@@ -36,6 +36,7 @@
 
 pub mod datagram;
 pub mod http;
+pub mod intake;
 pub mod peers;
 pub mod ratelimit;
 pub mod reply;
@@ -145,7 +146,7 @@ impl Engine<'_> {
     pub fn handle<'r>(&'r mut self, now: Instant, source: &Source, request: &Request<'r>) -> Reply<'r> {
         self.stats.count_request(now, source.protocol, request);
         let decision = self.decide(now, source, request);
-        self.stats.count_outcome(source.protocol, decision.as_ref().err());
+        self.stats.count_outcome(now, source.protocol, decision.as_ref().err());
         match decision {
             Err(error) => Reply::Refused(error),
             Ok(Decision::Pong) => Reply::Pong,
@@ -224,7 +225,8 @@ impl Engine<'_> {
             ttl_s,
             source: source.addr,
         };
-        let slot = match self.peers.find(now, announce.network, announce.id) {
+        let found = self.peers.find(now, announce.network, announce.id);
+        let slot = match found {
             Some(slot) => {
                 self.check_owner(source.addr, slot, announce.owner)?;
                 self.peers.refresh(now, slot, &record);
@@ -239,6 +241,7 @@ impl Engine<'_> {
                 self.peers.insert(now, &record, &mut self.rng).map_err(|peers::NoPlace| Error::TableFull)?
             }
         };
+        self.stats.count_registration(found.is_none());
         let token = self.owner_token(slot);
         Ok(Decision::Registered(Registration { expires_s: ttl_s, token }))
     }
@@ -326,6 +329,11 @@ impl Engine<'_> {
     /// The server's id: 20 bytes, new at each start.
     pub const fn bootstrap_id(&self) -> [u8; 20] {
         self.bootstrap_id
+    }
+
+    /// The counters, for drivers that count what only they see.
+    pub const fn stats_mut(&mut self) -> &mut Stats {
+        &mut self.stats
     }
 
     /// The peer table, for figures.

@@ -4,6 +4,7 @@ use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
 use crate::engine::token::Token;
 use crate::id::{NetworkKey, PeerId};
+pub use crate::limits::MAX_SCHEMES;
 use crate::limits::{MAX_ENDPOINTS, MAX_SAMPLE};
 
 /// Who asks, and how.
@@ -26,6 +27,11 @@ pub enum Protocol {
     Http,
     /// JSON over UDP.
     UdpJson,
+}
+
+impl Protocol {
+    /// Names of all protocols, in the order of their discriminants.
+    pub const NAMES: [&'static str; 2] = ["http", "udp_json"];
 }
 
 /// What shows that a source address is no forgery.
@@ -98,8 +104,5 @@ pub type EndpointList<'a> = heapless::Vec<Endpoint<'a>, MAX_ENDPOINTS>;
 
 /// Schemes a client understands; at most [`MAX_SCHEMES`].
 pub type SchemeList<'a> = heapless::Vec<&'a str, MAX_SCHEMES>;
-
-/// Most schemes in one query.
-pub const MAX_SCHEMES: usize = 8;
 
 const _: () = assert!(MAX_SAMPLE <= 64, "a sample lives on the stack");

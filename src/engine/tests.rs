@@ -28,7 +28,12 @@ fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {
     }
 }
 
-fn register(engine: &mut Engine<'_>, at_s: u64, ip: &str, announce: Announce<'_>) -> Result<Registration, Error> {
+fn register(
+    engine: &mut Engine<'_>,
+    at_s: u64,
+    ip: &str,
+    announce: Announce<'_>,
+) -> Result<Registration, Error> {
     match engine.handle(Instant::from_s(at_s), &from(ip), &Request::Announce(announce)) {
         Reply::Registered(registration) => Ok(registration),
         Reply::Refused(error) => Err(error),
@@ -54,7 +59,13 @@ fn seen(engine: &mut Engine<'_>, at_s: u64, ip: &str) -> Vec<String> {
 fn an_empty_host_becomes_the_observed_address() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory, |_| ());
-    register(engine, 0, "198.51.100.7", announce("a", &["tcp://:9000", "udp://198.51.100.7:1", "tcp://:9000"])).unwrap();
+    register(
+        engine,
+        0,
+        "198.51.100.7",
+        announce("a", &["tcp://:9000", "udp://198.51.100.7:1", "tcp://:9000"]),
+    )
+    .unwrap();
     assert_eq!(seen(engine, 1, "203.0.113.1"), ["a=tcp://198.51.100.7:9000,udp://198.51.100.7:1"]);
 }
 
@@ -106,7 +117,10 @@ fn a_peer_of_the_lan_is_for_the_lan() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory, |_| ());
     register(engine, 0, "192.168.1.5", announce("a", &["tcp://:9000", "tcp://10.0.0.5:9000"])).unwrap();
-    assert_eq!(register(engine, 0, "192.168.1.5", announce("b", &["tcp://8.8.8.8:1"])), Err(Error::EndpointNotYours));
+    assert_eq!(
+        register(engine, 0, "192.168.1.5", announce("b", &["tcp://8.8.8.8:1"])),
+        Err(Error::EndpointNotYours)
+    );
     assert_eq!(seen(engine, 0, "127.0.0.1"), ["a=tcp://192.168.1.5:9000,tcp://10.0.0.5:9000"]);
     assert!(seen(engine, 0, "203.0.113.1").is_empty());
 }
@@ -126,7 +140,11 @@ fn an_id_belongs_to_its_address_and_to_its_token() {
     let moved = Announce { owner: Some(token), ..announce("a", &["tcp://:4"]) };
     assert_eq!(register(engine, 3, "203.0.113.1", moved).unwrap().token, token);
     assert_eq!(seen(engine, 3, home), ["a=tcp://203.0.113.1:4"]);
-    assert_eq!(register(engine, 4, home, announce("a", &["tcp://:5"])), Err(Error::IdTaken), "it has moved away");
+    assert_eq!(
+        register(engine, 4, home, announce("a", &["tcp://:5"])),
+        Err(Error::IdTaken),
+        "it has moved away"
+    );
 }
 
 #[test]
@@ -164,7 +182,9 @@ fn leaving_takes_the_same_right_as_refreshing() {
 fn lifetimes_are_clamped_to_what_the_server_allows() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory, |s| s.max_ttl_s = 600);
-    for (wanted, granted) in [(None, 300), (Some(0), 30), (Some(30), 30), (Some(599), 599), (Some(u32::MAX), 600)] {
+    for (wanted, granted) in
+        [(None, 300), (Some(0), 30), (Some(30), 30), (Some(599), 599), (Some(u32::MAX), 600)]
+    {
         let request = Announce { ttl_s: wanted, ..announce("a", &["tcp://:1"]) };
         assert_eq!(register(engine, 0, "198.51.100.7", request).unwrap().expires_s, granted);
     }
@@ -174,7 +194,10 @@ fn lifetimes_are_clamped_to_what_the_server_allows() {
 fn only_the_served_networks_are_served() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory, |s| s.networks.push(NetworkKey([2; 20])).unwrap());
-    assert_eq!(register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])), Err(Error::NetworkNotServed));
+    assert_eq!(
+        register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])),
+        Err(Error::NetworkNotServed)
+    );
     let served = Announce { network: NetworkKey([2; 20]), ..announce("a", &["tcp://:1"]) };
     assert!(register(engine, 0, "198.51.100.7", served).is_ok());
 }
@@ -183,7 +206,10 @@ fn only_the_served_networks_are_served() {
 fn unsigned_announces_can_be_refused() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory, |s| s.require_signed = true);
-    assert_eq!(register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])), Err(Error::SignatureRequired));
+    assert_eq!(
+        register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])),
+        Err(Error::SignatureRequired)
+    );
 }
 
 #[test]
@@ -215,7 +241,8 @@ fn stable_samples_show_one_network_the_same_peers_for_ten_minutes() {
         s.peer_ttl_s = 3600;
     });
     for n in 0..60 {
-        register(engine, 0, &format!("{}.1.1.1", n + 20), announce(&format!("peer-{n}"), &["tcp://:1"])).unwrap();
+        register(engine, 0, &format!("{}.1.1.1", n + 20), announce(&format!("peer-{n}"), &["tcp://:1"]))
+            .unwrap();
     }
     let first = seen(engine, 1, "198.51.100.7");
     assert_eq!(first.len(), 15, "a quarter of the live peers");

@@ -1,14 +1,54 @@
-//! Tokens: short MACs that cost the server no memory.
+//! Tokens: short MACs that prove an address or the ownership of a registration, and cost the server no memory.
+//!
+//! Both kinds are SipHash-2-4 under one secret key. The first byte hashed is the kind, so neither passes for the other,
+//! and every field but the last has a fixed width, so that no two inputs are spelt alike.
 
-use super::peers::*;
+use base64ct::{Base64UrlUnpadded, Encoding};
+
 use crate::addr::CanonicalAddr;
 use crate::id::{NetworkKey, PeerId};
+use crate::limits::{MAX_ID_BYTES, TOKEN_EPOCH_S};
 use crate::rng::HashKey;
 use crate::time::Instant;
+use crate::wire::{Full, Writer};
 
-/// Eight bytes nobody else can make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Eight bytes nobody else can make. Comparing two takes the same time wherever they differ.
+#[derive(Clone, Copy, Debug, Eq)]
 pub struct Token(pub [u8; 8]);
+
+/// Length of a token as text, in bytes: base64url (RFC 4648 section 5) without padding.
+pub const TOKEN_TEXT_BYTES: usize = 11;
+
+/// Kinds of tokens: the first byte hashed. A number, once used, is never given to another kind.
+const KIND_ADDRESS: u8 = 1;
+const KIND_OWNER: u8 = 2;
+/// Address families, as hashed.
+const FAMILY_V4: u8 = 4;
+const FAMILY_V6: u8 = 6;
+
+impl Token {
+    /// Takes `text` as a token. `None` if it is not 11 characters of base64url in canonical form.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 8];
+        let decoded = Base64UrlUnpadded::decode(text, &mut bytes).ok()?;
+        (decoded.len() == 8).then_some(Self(bytes))
+    }
+
+    /// Writes the token as text.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn emit(&self, out: &mut Writer<'_>) -> Result<(), Full> {
+        let mut text = [0; TOKEN_TEXT_BYTES];
+        out.put_str(Base64UrlUnpadded::encode(&self.0, &mut text).map_err(|_| Full)?)
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}
 
 /// Makes and checks tokens.
 pub struct Minter {
@@ -20,16 +60,192 @@ impl Minter {
     pub const fn new(key: HashKey) -> Self {
         Self { key }
     }
-    /// The token that proves `addr` over UDP.
+
+    /// The token that proves `addr` over UDP, for the rest of this epoch and all of the next.
     pub fn address_token(&self, now: Instant, addr: CanonicalAddr) -> Token {
-        todo!()
+        self.address_token_of(epoch(now), addr)
     }
+
     /// Whether `token` was made for `addr` in this epoch or the one before.
     pub fn proves_address(&self, now: Instant, addr: CanonicalAddr, token: Token) -> bool {
-        todo!()
+        let this = epoch(now);
+        let made_in = |epoch| token == self.address_token_of(epoch, addr);
+        made_in(this) || this.checked_sub(1).is_some_and(made_in)
     }
+
     /// The token that proves ownership of one registration.
     pub fn owner_token(&self, network: NetworkKey, id: PeerId<'_>, born: Instant) -> Token {
-        todo!()
+        let mut input = [0; 1 + 20 + 8 + MAX_ID_BYTES];
+        let mut writer = Writer::new(&mut input);
+        // An id is at most as long as there is room for it: nothing is ever left out.
+        let _written = writer
+            .put(&[KIND_OWNER])
+            .and_then(|()| writer.put(&network.0))
+            .and_then(|()| writer.put(&born.as_ms().to_be_bytes()))
+            .and_then(|()| writer.put_str(id.as_str()));
+        Token(self.key.hash(writer.written()).to_be_bytes())
+    }
+
+    /// The low byte of the epoch, then seven bytes of the hash of kind, family, address and epoch.
+    fn address_token_of(&self, epoch: u32, addr: CanonicalAddr) -> Token {
+        let family = if addr.is_v4() { FAMILY_V4 } else { FAMILY_V6 };
+        let [.., epoch_byte] = epoch.to_be_bytes();
+        let mut input = [0; 1 + 1 + 16 + 4];
+        let fields = [KIND_ADDRESS, family].into_iter().chain(addr.octets()).chain(epoch.to_be_bytes());
+        input.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        let [_, tag @ ..] = self.key.hash(&input).to_be_bytes();
+        let [a, b, c, d, e, f, g] = tag;
+        Token([epoch_byte, a, b, c, d, e, f, g])
+    }
+}
+
+/// Which epoch `now` is in. Forty thousand years fit.
+fn epoch(now: Instant) -> u32 {
+    const EPOCH_S: u64 = TOKEN_EPOCH_S as u64;
+    u32::try_from(now.as_s() / EPOCH_S).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    const EPOCH_S: u64 = TOKEN_EPOCH_S as u64;
+
+    fn minter() -> Minter {
+        Minter::new(HashKey::new([9; 16]))
+    }
+
+    fn addr(text: &str) -> CanonicalAddr {
+        CanonicalAddr::new(text.parse().unwrap())
+    }
+
+    fn text(token: Token) -> std::string::String {
+        let mut buffer = [0; TOKEN_TEXT_BYTES];
+        let mut writer = Writer::new(&mut buffer);
+        token.emit(&mut writer).unwrap();
+        std::str::from_utf8(writer.written()).unwrap().into()
+    }
+
+    #[test]
+    fn text_round_trips() {
+        for (bytes, expected) in [
+            ([0; 8], "AAAAAAAAAAA"),
+            ([0xff; 8], "__________8"),
+            ([0xfb, 0xef, 0xbe, 1, 2, 3, 4, 5], "----AQIDBAU"),
+        ] {
+            assert_eq!(text(Token(bytes)), expected);
+            assert_eq!(Token::parse(expected), Some(Token(bytes)));
+        }
+    }
+
+    #[test]
+    fn other_text_is_no_token() {
+        for text in [
+            "",
+            "AAAAAAAAAA",
+            "AAAAAAAAAAAA",
+            "AAAAAAAAAAA=",
+            "AAAAAAAAAAB",
+            "AAAAAAAAAA+",
+            "AAAAAAAAAA/",
+            "AAAAA AAAAA",
+            "AAAAAAAAA\u{e4}",
+            "AAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(Token::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_byte_is_compared() {
+        let token = Token([7; 8]);
+        for at in 0..8 {
+            for bit in 0..8 {
+                let mut bytes = token.0;
+                bytes[at] ^= 1 << bit;
+                assert_ne!(token, Token(bytes));
+            }
+        }
+        assert_eq!(token, Token([7; 8]));
+    }
+
+    #[test]
+    fn an_address_token_lives_for_its_epoch_and_the_next() {
+        let (minter, host) = (minter(), addr("198.51.100.7"));
+        for made_s in [0, EPOCH_S - 1, EPOCH_S, 255 * EPOCH_S, 256 * EPOCH_S + 7, u64::from(u32::MAX)] {
+            let token = minter.address_token(Instant::from_s(made_s), host);
+            let start_s = made_s / EPOCH_S * EPOCH_S;
+            let proves = |at_s| minter.proves_address(Instant::from_s(at_s), host, token);
+            assert!(proves(made_s) && proves(start_s) && proves(start_s + 2 * EPOCH_S - 1), "{made_s}");
+            assert!(!proves(start_s + 2 * EPOCH_S), "{made_s}");
+            assert!(!proves(start_s + 256 * EPOCH_S), "{made_s}: the same epoch byte");
+            assert!(start_s == 0 || !proves(start_s - 1), "{made_s}: from the future");
+        }
+    }
+
+    #[test]
+    fn an_address_token_names_its_address() {
+        let (minter, now) = (minter(), Instant::from_s(1000));
+        let token = minter.address_token(now, addr("198.51.100.7"));
+        assert_eq!(token.0[0], 3, "the epoch");
+        assert!(minter.proves_address(now, addr("::ffff:198.51.100.7"), token));
+        for other in ["198.51.100.8", "::198.51.100.7", "2001:db8::1"] {
+            assert!(!minter.proves_address(now, addr(other), token), "{other}");
+        }
+        let other_key = Minter::new(HashKey::new([8; 16]));
+        assert!(!other_key.proves_address(now, addr("198.51.100.7"), token));
+    }
+
+    #[test]
+    fn the_layout_is_fixed() {
+        // [epoch byte | bytes 1..8 of SipHash-2-4(1, 4, ::ffff:198.51.100.7, epoch 0x102)], counted out here.
+        let mut input = std::vec![1, 4];
+        input.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 7, 0, 0, 1, 2]);
+        let hash = HashKey::new([9; 16]).hash(&input).to_be_bytes();
+        let token = minter().address_token(Instant::from_s(0x102 * EPOCH_S), addr("198.51.100.7"));
+        assert_eq!(token.0, [2, hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]]);
+    }
+
+    #[test]
+    fn guessing_does_not_pay() {
+        let (minter, host, now) = (minter(), addr("198.51.100.7"), Instant::from_s(5000));
+        let mut rng = Rng::new(HashKey::new([1; 16]));
+        let epoch_byte = minter.address_token(now, host).0[0];
+        let accepted = (0..1_000_000)
+            .filter(|_| {
+                let mut bytes = rng.next_u64().to_be_bytes();
+                bytes[0] = epoch_byte;
+                minter.proves_address(now, host, Token(bytes))
+            })
+            .count();
+        assert_eq!(accepted, 0);
+    }
+
+    #[test]
+    fn an_owner_token_names_its_registration() {
+        let minter = minter();
+        let key = |name| NetworkKey::of_name(name).unwrap();
+        let id = |text| PeerId::parse(text).unwrap();
+        let born = Instant::from_ms(77);
+        let token = minter.owner_token(key("room"), id("node"), born);
+        assert_eq!(token, minter.owner_token(key("room"), id("node"), born));
+        assert_ne!(token, minter.owner_token(key("hall"), id("node"), born));
+        assert_ne!(token, minter.owner_token(key("room"), id("node2"), born));
+        assert_ne!(token, minter.owner_token(key("room"), id("node"), Instant::from_ms(78)));
+        let long = "x".repeat(MAX_ID_BYTES);
+        let longest = minter.owner_token(key("room"), id(&long), born);
+        assert_ne!(longest, minter.owner_token(key("room"), id(&long[1..]), born));
+        let other = std::format!("{}y", &long[1..]);
+        assert_ne!(longest, minter.owner_token(key("room"), id(&other), born), "the last byte counts");
+    }
+
+    #[test]
+    fn neither_kind_passes_for_the_other() {
+        let (minter, host) = (minter(), addr("198.51.100.7"));
+        let born = Instant::from_ms(0);
+        let owner = minter.owner_token(NetworkKey::default(), PeerId::parse("n").unwrap(), born);
+        assert!(!minter.proves_address(born, host, owner));
+        assert_ne!(minter.address_token(born, host), owner);
     }
 }

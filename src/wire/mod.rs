@@ -19,6 +19,8 @@
 )]
 
 pub mod hex;
+pub mod http;
+pub mod json;
 
 mod writer;
 

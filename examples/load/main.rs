@@ -1,0 +1,145 @@
+//! Load generator: keeps a server busy from one thread and tells what each request costs it.
+//!
+//! ```text
+//! cargo run --release --example load -- http --spawn target/release/waypost --path /health
+//! cargo run --release --example load -- announce --target 127.0.0.1:8080 --pid 4711 --ids 100000
+//! cargo run --release --example load -- udp find_peers --target 127.0.0.1:6881 --sockets 64
+//! ```
+//!
+//! The loop is closed: a connection or socket sends its next request when the last one is answered. The figure that
+//! compares servers is the processor time of the server per request; requests a second depend on the generator too.
+//! A server that is not spawned here must run without rate limits, or the refusals are counted as errors.
+
+mod clock;
+mod epoll;
+mod histogram;
+mod http;
+mod process;
+mod report;
+mod udp;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use argh::FromArgs;
+
+use process::{Server, Usage};
+use report::{Report, Tally};
+
+/// Keeps a server busy and tells what each request costs it.
+#[derive(FromArgs)]
+pub(crate) struct Options {
+    /// what to send: http (GET --path), announce (POST /announce) or udp
+    #[argh(positional)]
+    what: What,
+    /// with udp: ping, find_peers or announce
+    #[argh(positional, default = "udp::Kind::Ping")]
+    kind: udp::Kind,
+    /// address of a running server
+    #[argh(option)]
+    target: Option<SocketAddr>,
+    /// program to start as the server, as PROGRAM serve ..., without limits and on free ports
+    #[argh(option)]
+    spawn: Option<std::path::PathBuf>,
+    /// process of a running server, for its cost; give it for each of several
+    #[argh(option)]
+    pid: Vec<u32>,
+    /// seconds to measure, default 5
+    #[argh(option, default = "5.0")]
+    seconds: f64,
+    /// seconds to run before measuring, default 0.5
+    #[argh(option, default = "0.5")]
+    warmup: f64,
+    /// stop after this many answers
+    #[argh(option, default = "u64::MAX")]
+    requests: u64,
+    /// with http and announce: connections, default 64
+    #[argh(option, default = "64")]
+    connections: usize,
+    /// with http and announce: requests sent at once on a connection, default 1
+    #[argh(option, default = "1")]
+    pipeline: usize,
+    /// with http: target of the request, default /health
+    #[argh(option, default = "String::from(\"/health\")")]
+    path: String,
+    /// with udp: sockets, default 64
+    #[argh(option, default = "64")]
+    sockets: usize,
+    /// with announces: different ids, default 100000
+    #[argh(option, default = "100_000")]
+    ids: u64,
+    /// with announces and find_peers: the network, default pscryptochat
+    #[argh(option, default = "String::from(\"pscryptochat\")")]
+    network: String,
+}
+
+/// What to send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Http,
+    Announce,
+    Udp,
+}
+
+impl FromStr for What {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "http" => Ok(Self::Http),
+            "announce" => Ok(Self::Announce),
+            "udp" => Ok(Self::Udp),
+            _ => Err("there are http, announce and udp"),
+        }
+    }
+}
+
+/// A client that can be kept running.
+trait Load {
+    /// Runs for `time` or until `tally` holds `requests` answers.
+    fn run(&mut self, time: Duration, requests: u64, tally: &mut Tally) -> std::io::Result<()>;
+}
+
+fn main() -> ExitCode {
+    let options: Options = argh::from_env();
+    match measure(&options) {
+        Ok(report) => {
+            print!("{report}");
+            if report.tally.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: &Options) -> std::io::Result<Report> {
+    let spawned = options.spawn.as_deref().map(Server::spawn).transpose()?;
+    let target = match (&spawned, options.target, options.what) {
+        (Some(server), _, What::Udp) => server.udp,
+        (Some(server), _, _) => server.http,
+        (None, Some(target), _) => target,
+        (None, None, _) => return Err(std::io::Error::other("give --target or --spawn")),
+    };
+    let pids: Vec<u32> = options.pid.iter().copied().chain(spawned.as_ref().map(Server::pid)).collect();
+
+    let mut load: Box<dyn Load> = match options.what {
+        What::Http => Box::new(http::Client::new(target, http::Requests::get(options), options)?),
+        What::Announce => Box::new(http::Client::new(target, http::Requests::announce(options), options)?),
+        What::Udp => Box::new(udp::Client::new(target, options)?),
+    };
+    let mut warmup = Tally::new();
+    load.run(Duration::from_secs_f64(options.warmup), options.requests, &mut warmup)?;
+
+    let before = Usage::of(&pids)?;
+    let mut tally = Tally::new();
+    let began = clock::now();
+    load.run(Duration::from_secs_f64(options.seconds), options.requests, &mut tally)?;
+    let took = began.elapsed();
+    let after = Usage::of(&pids)?;
+    let start = spawned.as_ref().map(|server| server.start);
+    Ok(Report { tally, took, before, after, start })
+}

@@ -1,0 +1,192 @@
+//! What the fuzz targets do with their bytes. It is part of the crate so that it cannot rot, and runs without a fuzzer
+//! too: `tests/corpus_fuzz.rs` replays the committed corpus.
+//!
+//! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
+
+use core::net::IpAddr;
+
+use heapless::Vec;
+
+use crate::addr::CanonicalAddr;
+use crate::endpoint::Endpoint;
+use crate::engine::request::SchemeList;
+use crate::engine::{
+    Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
+};
+use crate::id::PeerId;
+use crate::limits::{MAX_BODY_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES};
+use crate::rng::Seed;
+use crate::time::Instant;
+use crate::wire::http::{Chunked, Framing, Head, HeadScan, Step, query};
+use crate::wire::{hex, json};
+
+/// Memory of an engine small enough to be full soon, and for a stack.
+type SmallStorage = Storage<16, 256>;
+
+/// A JSON document: what is accepted is UTF-8, and is no document with a bracket more or less.
+pub fn json(data: &[u8]) {
+    let object = json::Object::parse(data);
+    let _ = (json::AnnounceBody::parse(data), json::LeaveBody::parse(data), json::HelloBody::parse(data));
+    if let Some(message) = json::UdpMessage::parse(data) {
+        assert!(object.is_ok(), "a message is an object");
+        let _ = (message.query(), message.announce());
+    }
+    if object.is_err() {
+        return;
+    }
+    assert_eq!(json::check(data), Ok(()), "an object is a document");
+    assert!(core::str::from_utf8(data).is_ok());
+    let document = data.trim_ascii();
+    let shorter = document.get(..document.len().saturating_sub(1)).unwrap_or_default();
+    assert!(json::check(shorter).is_err(), "an object without its bracket is none");
+    let mut longer = [b'}'; 4096];
+    if let Some(copy) = longer.get_mut(..document.len()) {
+        copy.copy_from_slice(document);
+        assert!(
+            json::check(longer.get(..=document.len()).unwrap_or_default()).is_err(),
+            "a bracket too many"
+        );
+    }
+}
+
+/// The head of a request: the same verdict however it is cut, and sane fields when it is accepted.
+pub fn http_head(data: &[u8]) {
+    let whole = HeadScan::new().advance(data);
+    let mut scan = HeadScan::new();
+    let in_pieces = (1..=data.len()).find_map(|end| scan.advance(data.get(..end)?).transpose());
+    assert_eq!(in_pieces.transpose(), whole, "the verdict depends on how the bytes came in");
+    let Ok(Some(end)) = whole else { return };
+    let Some(Ok(head)) = data.get(..end).map(Head::parse) else { return };
+    assert!(head.path.len().saturating_add(head.query.len()) <= MAX_TARGET_BYTES);
+    assert!(!matches!(head.framing, Framing::Length(bytes) if bytes > MAX_BODY_BYTES));
+    for (name, value) in query::pairs(head.query) {
+        let mut buffer = [0; MAX_TARGET_BYTES];
+        for text in [name, value] {
+            assert!(
+                query::decode(text, &mut buffer).map_or(0, str::len) <= text.len(),
+                "decoding makes shorter"
+            );
+        }
+    }
+}
+
+/// A chunked body: the same body and the same end however it is cut.
+pub fn http_chunked(data: &[u8]) {
+    let mut buffer = [0; 2 * MAX_BODY_BYTES];
+    let Some(whole) = buffer.get_mut(..data.len()) else { return };
+    whole.copy_from_slice(data);
+    let step = Chunked::new().advance(whole);
+
+    let mut chunked = Chunked::new();
+    let mut decoded = 0;
+    let mut consumed = 0;
+    for &byte in data {
+        let mut piece = [byte];
+        match chunked.advance(&mut piece) {
+            Err(reject) => return assert_eq!(step, Err(reject)),
+            Ok(part) => {
+                consumed += part.consumed;
+                if part.decoded == 1 {
+                    assert_eq!(whole.get(decoded), piece.first(), "byte {decoded} of the body");
+                    decoded += 1;
+                }
+                if part.complete {
+                    return assert_eq!(step, Ok(Step { decoded, consumed, complete: true }));
+                }
+            }
+        }
+    }
+    assert_eq!(step, Ok(Step { decoded, consumed, complete: false }));
+}
+
+/// A sequence of requests to an engine, four bytes a step: what to do, as whom, with which id, and how much later.
+pub fn engine_sequence(data: &[u8]) {
+    let mut storage = SmallStorage::new();
+    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() };
+    let mut engine = storage.engine(settings, &Seed([1; 32]));
+    let mut now = Instant::START;
+    let (steps, _) = data.as_chunks::<4>();
+    for &[what, client, id, later] in steps {
+        // Up to a quarter of an hour.
+        now = now.plus_ms(u64::from(later).pow(2) * 15);
+        step(&mut engine, now, what, &client_source(client), id);
+        assert!(engine.peers().len() <= engine.peers().capacity());
+    }
+    // The sweep may be a second late.
+    now = now.plus_s(engine.settings().max_ttl_s).plus_ms(1000);
+    while engine.tick(now) {}
+    assert!(engine.peers().is_empty(), "everybody has expired");
+}
+
+/// One of 256 clients: a few on the LAN, many in one /24, the others spread, of both families.
+fn client_source(client: u8) -> Source {
+    let ip = match client {
+        0..16 => IpAddr::from([192, 168, 1, client]),
+        16..128 => IpAddr::from([198, 51, 100, client]),
+        128..192 => IpAddr::from([client, 7, 7, 7]),
+        _ => IpAddr::from([0x2001, 0xdb8, client.into(), 0, 0, 0, 0, 1]),
+    };
+    Source { addr: CanonicalAddr::new(ip), port: 40_000, protocol: Protocol::Http, proof: Proof::Tcp }
+}
+
+/// Does what `what` says: its lower two bits choose the request, the others its details.
+fn step(engine: &mut Engine<'_>, now: Instant, what: u8, source: &Source, number: u8) {
+    let text = hex::encode(number);
+    let Some(id) = core::str::from_utf8(&text).ok().and_then(|text| PeerId::parse(text).ok()) else { return };
+    let network = engine.settings().default_network;
+    let detail = what >> 2;
+    match what & 3 {
+        0 | 1 => {
+            let texts = ["tcp://:9000", "udp://10.0.0.1:9", "ws://abcdefghijklmnop.onion:80"];
+            let endpoints = texts.iter().take(1 + usize::from(detail & 1) * 2);
+            let announce = Announce {
+                network,
+                id,
+                endpoints: endpoints.filter_map(|text| Endpoint::parse(text).ok()).collect(),
+                ttl_s: Some(u32::from(detail) * 60),
+                owner: None,
+            };
+            let before = engine.peers().len();
+            if matches!(engine.handle(now, source, &Request::Announce(announce)), Reply::Registered(_)) {
+                let named = search(engine, now, source, MAX_SAMPLE, None);
+                assert!(named.contains(&number), "who registered is there");
+            } else {
+                assert!(engine.peers().len() <= before, "a refusal adds nobody");
+            }
+        }
+        2 => {
+            let leave = Request::Leave(Leave { network, id, owner: None });
+            let left = matches!(engine.handle(now, source, &leave), Reply::Left { .. });
+            let named = search(engine, now, source, MAX_SAMPLE, None);
+            assert!(!left || !named.contains(&number), "who left is gone");
+        }
+        _ => {
+            let named = search(engine, now, source, usize::from(detail), Some(id));
+            assert!(!named.contains(&number), "the asker is left out");
+        }
+    }
+}
+
+/// The numbers of the peers in a sample of at most `limit`.
+fn search(
+    engine: &mut Engine<'_>,
+    now: Instant,
+    source: &Source,
+    limit: usize,
+    exclude: Option<PeerId<'_>>,
+) -> Vec<u8, MAX_SAMPLE> {
+    let network = engine.settings().default_network;
+    let limit = limit.clamp(1, MAX_SAMPLE);
+    let query = Request::Peers(PeersQuery { network, limit, schemes: SchemeList::new(), exclude });
+    let mut named = Vec::new();
+    if let Reply::Peers(sample) = engine.handle(now, source, &query) {
+        for peer in sample.peers() {
+            assert!(peer.endpoints().next().is_some(), "a peer without an endpoint is not named");
+            let [number] = hex::decode(peer.id.as_str().as_bytes()).unwrap_or_default();
+            assert!(!named.contains(&number), "{number} is named twice");
+            let _ = named.push(number);
+        }
+    }
+    assert!(named.len() <= limit);
+    named
+}

@@ -1,0 +1,91 @@
+//! What the server asks of its process: random bytes, descriptors, small pages, and how much memory it has.
+
+use crate::rng::Seed;
+
+/// A seed from the operating system's generator. Waits until that one is seeded itself, which on a first boot can take
+/// a moment; there is no weaker source to fall back on.
+///
+/// # Errors
+/// Why the system has no randomness. The server must not start then.
+pub fn seed() -> Result<Seed, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(Seed(bytes))
+}
+
+/// Raises the limit on open descriptors to `wanted`, or as far as the process may, and returns what it is now.
+#[cfg(unix)]
+pub fn raise_descriptor_limit(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let now = limit.current.unwrap_or(u64::MAX);
+    if now >= wanted {
+        return now;
+    }
+    let raised = limit.maximum.map_or(wanted, |highest| highest.min(wanted));
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum }) {
+        Ok(()) => raised,
+        Err(_) => now,
+    }
+}
+
+/// Raises nothing: this system has no such limit.
+#[cfg(not(unix))]
+pub fn raise_descriptor_limit(_wanted: u64) -> u64 {
+    u64::MAX
+}
+
+/// Keeps the system from backing the server's memory with huge pages: a single byte used would make 2 MiB resident.
+pub fn keep_pages_small() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // A kernel without huge pages refuses, and has nothing to be told.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Memory the process has resident, in bytes. `None` where the system does not tell. Allocates nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn resident_bytes() -> Option<u64> {
+    use std::io::Read as _;
+    let mut text = [0; 128];
+    let read = std::fs::File::open("/proc/self/statm").ok()?.read(&mut text).ok()?;
+    let pages = resident_pages(text.get(..read)?)?;
+    pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+/// Memory the process has resident: this system is not asked.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub fn resident_bytes() -> Option<u64> {
+    None
+}
+
+/// The second number of `/proc/self/statm` (proc(5)).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn resident_pages(statm: &[u8]) -> Option<u64> {
+    str::from_utf8(statm).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_the_second_number() {
+        assert_eq!(resident_pages(b"1234 567 89 1 0 2 0\n"), Some(567));
+        assert_eq!(resident_pages(b"1234"), None);
+        assert_eq!(resident_pages(b""), None);
+        let bytes = resident_bytes().unwrap();
+        assert!((100_000..10_000_000_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn seeds_differ() {
+        assert_ne!(seed().unwrap().0, seed().unwrap().0);
+    }
+
+    #[test]
+    fn a_limit_that_is_high_enough_is_left_alone() {
+        let now = raise_descriptor_limit(1);
+        assert_eq!(raise_descriptor_limit(1), now);
+        assert!(raise_descriptor_limit(now) >= now);
+    }
+}

@@ -1,0 +1,164 @@
+//! Where a head ends.
+
+use super::{Reject, is_control};
+use crate::limits::MAX_HEAD_BYTES;
+
+/// Finds the end of a request head in bytes that come in bit by bit. Every byte is looked at once, however many reads
+/// it takes, and line ends are held to the letter: a CR only before an LF, an LF only after a CR.
+#[derive(Debug, Default)]
+pub struct HeadScan {
+    /// Bytes looked at.
+    at: usize,
+    /// Where the current line began.
+    line_start: usize,
+    /// The byte before `at`.
+    previous: u8,
+    /// Whether an empty line was skipped before the request line.
+    skipped_empty_line: bool,
+    /// Whether the request line is complete.
+    in_fields: bool,
+}
+
+const BARE_LF: Reject = Reject::bad("a line must end with CR LF, not with LF alone");
+const BARE_CR: Reject = Reject::bad("a CR must be followed by LF");
+const CONTROL: Reject = Reject::bad("the head has a control character");
+const NOT_ASCII: Reject = Reject::bad("the request line has a byte that is not visible ASCII");
+const FOLDED: Reject = Reject::bad("a field must not be continued on the next line");
+const EMPTY_LINES: Reject = Reject::bad("more than one empty line before the request line");
+const TARGET_TOO_LONG: Reject = Reject { status: 414, detail: "the target may have 512 bytes at most" };
+const HEAD_TOO_LARGE: Reject = Reject { status: 431, detail: "a head may have 4096 bytes at most" };
+
+impl HeadScan {
+    /// A scan that has seen nothing.
+    pub const fn new() -> Self {
+        Self { at: 0, line_start: 0, previous: 0, skipped_empty_line: false, in_fields: false }
+    }
+
+    /// Looks at the bytes that came in since the last call. `bytes` are all bytes from the start of the head.
+    /// Returns the length of the head once it is complete, with its last empty line.
+    ///
+    /// # Errors
+    /// A line end that is not CR LF (RFC 9112 section 2.2 allows a server to be lenient; this one is not), a control
+    /// character, a folded field (section 5.2), more than one leading empty line, or a head without an end in
+    /// [`MAX_HEAD_BYTES`].
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
+        let new = bytes.get(self.at..bytes.len().min(MAX_HEAD_BYTES)).unwrap_or_default();
+        for &byte in new {
+            let complete = self.look_at(byte)?;
+            self.at = self.at.saturating_add(1);
+            if complete {
+                return Ok(Some(self.at));
+            }
+        }
+        match (self.at < MAX_HEAD_BYTES, self.in_fields) {
+            (true, _) => Ok(None),
+            (false, true) => Err(HEAD_TOO_LARGE),
+            (false, false) => Err(TARGET_TOO_LONG),
+        }
+    }
+
+    /// Whether nothing of a request has come in, not even an empty line.
+    pub const fn is_empty(&self) -> bool {
+        self.at == 0
+    }
+
+    fn look_at(&mut self, byte: u8) -> Result<bool, Reject> {
+        let previous = core::mem::replace(&mut self.previous, byte);
+        match (previous, byte) {
+            (b'\r', b'\n') => self.end_line(),
+            (b'\r', _) => Err(BARE_CR),
+            (_, b'\n') => Err(BARE_LF),
+            (_, b'\r') => Ok(false),
+            (_, b' ' | b'\t') if self.in_fields && self.at == self.line_start => Err(FOLDED),
+            (_, _) if is_control(byte) => Err(CONTROL),
+            (_, _) if !self.in_fields && !matches!(byte, b' '..=b'~') => Err(NOT_ASCII),
+            (_, _) => Ok(false),
+        }
+    }
+
+    /// Ends a line with the LF at `self.at`. Returns whether it was the empty one that ends the head.
+    fn end_line(&mut self) -> Result<bool, Reject> {
+        let empty = self.at.saturating_sub(self.line_start) == 1;
+        self.line_start = self.at.saturating_add(1);
+        match (empty, self.in_fields) {
+            (true, true) => return Ok(true),
+            (false, _) => self.in_fields = true,
+            // RFC 9112 section 2.2: at least one empty line before the request line should be ignored.
+            (true, false) if !self.skipped_empty_line => self.skipped_empty_line = true,
+            (true, false) => return Err(EMPTY_LINES),
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(bytes: &[u8]) -> Result<Option<usize>, Reject> {
+        HeadScan::new().advance(bytes)
+    }
+
+    /// The same, one byte a call.
+    fn scan_bytewise(bytes: &[u8]) -> Result<Option<usize>, Reject> {
+        let mut scan = HeadScan::new();
+        for end in 1..=bytes.len() {
+            if let Some(length) = scan.advance(&bytes[..end])? {
+                return Ok(Some(length));
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn the_end_is_found_at_any_pace() {
+        for (head, rest) in [
+            ("GET / HTTP/1.1\r\n\r\n", ""),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /"),
+            ("\r\nGET / HTTP/1.1\r\nA:\tb\u{e4}\r\n\r\n", "\r\n"),
+        ] {
+            let bytes = std::format!("{head}{rest}").into_bytes();
+            assert_eq!(scan(&bytes), Ok(Some(head.len())), "{head:?}");
+            assert_eq!(scan_bytewise(&bytes), Ok(Some(head.len())), "{head:?}");
+            for cut in 0..head.len() {
+                assert_eq!(scan(&bytes[..cut]), Ok(None), "{head:?} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn sloppy_lines_are_refused() {
+        for (bytes, reject) in [
+            ("GET / HTTP/1.1\n", BARE_LF),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n", BARE_LF),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", BARE_LF),
+            ("\nGET", BARE_LF),
+            ("GET / HTTP/1.1\rHost", BARE_CR),
+            ("GET / HTTP/1.1\r\nHost: a\r\r\n", BARE_CR),
+            ("\r\n\r\n", EMPTY_LINES),
+            ("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", FOLDED),
+            ("GET / HTTP/1.1\r\n\tA: b\r\n\r\n", FOLDED),
+            ("GET\0/ HTTP/1.1\r\n", CONTROL),
+            ("GET / HTTP/1.1\r\nA: b\x07\r\n", CONTROL),
+            ("GET / HTTP/1.1\r\nA: b\x7f\r\n", CONTROL),
+            ("GET\t/ HTTP/1.1\r\n", NOT_ASCII),
+            ("GET /\u{e4} HTTP/1.1\r\n", NOT_ASCII),
+        ] {
+            assert_eq!(scan(bytes.as_bytes()), Err(reject), "{bytes:?}");
+            assert_eq!(scan_bytewise(bytes.as_bytes()), Err(reject), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn heads_have_a_size() {
+        let mut head = b"GET / HTTP/1.1\r\nA: ".to_vec();
+        head.resize(MAX_HEAD_BYTES - 4, b'x');
+        head.extend(b"\r\n\r\n");
+        assert_eq!(scan(&head), Ok(Some(MAX_HEAD_BYTES)));
+        head.insert(20, b'x');
+        assert_eq!(scan(&head), Err(HEAD_TOO_LARGE));
+        assert_eq!(scan(&head[..MAX_HEAD_BYTES]), Err(HEAD_TOO_LARGE));
+        assert_eq!(scan(&head[..MAX_HEAD_BYTES - 1]), Ok(None));
+        assert_eq!(scan(&[b'x'; MAX_HEAD_BYTES]), Err(TARGET_TOO_LONG));
+    }
+}

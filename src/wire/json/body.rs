@@ -1,0 +1,321 @@
+//! The bodies of Waypost's requests, typed but not yet validated: text is still text.
+
+use heapless::Vec;
+
+use super::{Error, Field, Object};
+use crate::limits::{MAX_ENDPOINTS, MAX_MESSAGE_ID_BYTES, MAX_SCHEMES};
+
+/// `POST /announce`.
+#[derive(Clone, Debug)]
+pub struct AnnounceBody<'a> {
+    /// `id`, or `client_id`.
+    pub id: Option<&'a str>,
+    /// Where the peer can be reached.
+    pub endpoints: Option<Vec<&'a str, MAX_ENDPOINTS>>,
+    /// In which network.
+    pub network: Option<&'a str>,
+    /// Life wanted, in seconds.
+    pub ttl_s: Option<u64>,
+    /// The token of the registration.
+    pub token: Option<&'a str>,
+    /// Whether it has any part of a signature.
+    pub signed: bool,
+}
+
+/// `POST /leave`.
+#[derive(Clone, Debug)]
+pub struct LeaveBody<'a> {
+    /// `id`, or `client_id`.
+    pub id: Option<&'a str>,
+    /// From which network.
+    pub network: Option<&'a str>,
+    /// The token of the registration.
+    pub token: Option<&'a str>,
+    /// Whether it has any part of a signature.
+    pub signed: bool,
+}
+
+/// `POST /hello`.
+#[derive(Clone, Debug)]
+pub struct HelloBody<'a> {
+    /// `client_id`, or `id`.
+    pub id: Option<&'a str>,
+    /// Schemes the client understands.
+    pub supports: Option<Vec<&'a str, MAX_SCHEMES>>,
+    /// `MAJOR.MINOR` of the client's protocol.
+    pub version: Option<&'a str>,
+    /// In which network.
+    pub network: Option<&'a str>,
+}
+
+/// What every datagram has. The fields that depend on its type are read once it is known who sent it.
+#[derive(Clone, Debug)]
+pub struct UdpMessage<'a> {
+    /// What it is.
+    pub kind: MessageKind,
+    /// The message's id, to be echoed: 1 to 32 bytes, without escapes.
+    pub id: &'a str,
+    /// The token that proves the sender's address.
+    pub token: Option<&'a str>,
+    /// Whether it was padded for a longer answer.
+    pub padded: bool,
+    object: Object<'a>,
+}
+
+/// The `type` of a datagram that asks for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// `ping`
+    Ping,
+    /// `find_peers`
+    FindPeers,
+    /// `announce`
+    Announce,
+    /// `leave`
+    Leave,
+}
+
+/// What a `find_peers` datagram asks for.
+#[derive(Clone, Debug)]
+pub struct QueryBody<'a> {
+    /// In which network.
+    pub network: Option<&'a str>,
+    /// Most peers wanted.
+    pub limit: Option<u64>,
+    /// Schemes wanted, separated by commas.
+    pub transport: Option<&'a str>,
+    /// `exclude`, or `peer_id`: the asker's own id.
+    pub exclude: Option<&'a str>,
+}
+
+/// What an `announce` or `leave` datagram says of its peer.
+#[derive(Clone, Debug)]
+pub struct UdpAnnounceBody<'a> {
+    /// The peer's id.
+    pub peer_id: Option<&'a str>,
+    /// The port it can be reached at, 1..=65535.
+    pub port: Option<u16>,
+    /// Where it can be reached.
+    pub endpoints: Option<Vec<&'a str, MAX_ENDPOINTS>>,
+    /// In which network.
+    pub network: Option<&'a str>,
+    /// Life wanted, in seconds.
+    pub ttl_s: Option<u64>,
+    /// Whether it has any part of a signature.
+    pub signed: bool,
+}
+
+impl<'a> AnnounceBody<'a> {
+    /// Reads the body of an announce.
+    ///
+    /// # Errors
+    /// [`Error`] if it is no strict JSON object, or names the field of the wrong type.
+    pub fn parse(document: &'a [u8]) -> Result<Self, Error> {
+        let object = Object::parse(document)?;
+        Ok(Self {
+            id: one_of(&object, Field::Id, Field::ClientId)?,
+            endpoints: object.texts(Field::Endpoints)?,
+            network: object.text(Field::Network)?,
+            ttl_s: object.number(Field::Ttl)?,
+            token: object.text(Field::Token)?,
+            signed: is_signed(&object),
+        })
+    }
+}
+
+impl<'a> LeaveBody<'a> {
+    /// Reads the body of a leave.
+    ///
+    /// # Errors
+    /// [`Error`] if it is no strict JSON object, or names the field of the wrong type.
+    pub fn parse(document: &'a [u8]) -> Result<Self, Error> {
+        let object = Object::parse(document)?;
+        Ok(Self {
+            id: one_of(&object, Field::Id, Field::ClientId)?,
+            network: object.text(Field::Network)?,
+            token: object.text(Field::Token)?,
+            signed: is_signed(&object),
+        })
+    }
+}
+
+impl<'a> HelloBody<'a> {
+    /// Reads the body of a hello.
+    ///
+    /// # Errors
+    /// [`Error`] if it is no strict JSON object, or names the field of the wrong type.
+    pub fn parse(document: &'a [u8]) -> Result<Self, Error> {
+        let object = Object::parse(document)?;
+        Ok(Self {
+            id: one_of(&object, Field::Id, Field::ClientId)?,
+            supports: object.texts(Field::Supports)?,
+            version: object.text(Field::Version)?,
+            network: object.text(Field::Network)?,
+        })
+    }
+}
+
+impl<'a> UdpMessage<'a> {
+    /// Reads what every datagram has. `None` if it is no strict JSON object, asks for nothing we answer, or has no id:
+    /// none of that is answered, least of all the answers of other servers.
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let object = Object::parse(datagram).ok()?;
+        let kind = match object.text(Field::Type).ok()?? {
+            "ping" => MessageKind::Ping,
+            "find_peers" => MessageKind::FindPeers,
+            "announce" => MessageKind::Announce,
+            "leave" => MessageKind::Leave,
+            _ => return None,
+        };
+        let id = object.text(Field::Id).ok()??;
+        if !(1..=MAX_MESSAGE_ID_BYTES).contains(&id.len()) {
+            return None;
+        }
+        let token = object.text(Field::Token).ok()?;
+        let padded = object.has_text(Field::Pad).ok()?;
+        Some(Self { kind, id, token, padded, object })
+    }
+
+    /// Reads the fields of a `find_peers`.
+    ///
+    /// # Errors
+    /// [`Error::Field`] names the field of the wrong type.
+    pub fn query(&self) -> Result<QueryBody<'a>, Error> {
+        Ok(QueryBody {
+            network: self.object.text(Field::Network)?,
+            limit: self.object.number(Field::Limit)?,
+            transport: self.object.text(Field::Transport)?,
+            exclude: one_of(&self.object, Field::Exclude, Field::PeerId)?,
+        })
+    }
+
+    /// Reads the fields of an `announce` or `leave`.
+    ///
+    /// # Errors
+    /// [`Error::Field`] names the field of the wrong type.
+    pub fn announce(&self) -> Result<UdpAnnounceBody<'a>, Error> {
+        let port = self.object.number(Field::Port)?;
+        if port == Some(0) {
+            return Err(Error::Field(Field::Port));
+        }
+        Ok(UdpAnnounceBody {
+            peer_id: self.object.text(Field::PeerId)?,
+            port,
+            endpoints: self.object.texts(Field::Endpoints)?,
+            network: self.object.text(Field::Network)?,
+            ttl_s: self.object.number(Field::Ttl)?,
+            signed: is_signed(&self.object),
+        })
+    }
+}
+
+/// The text of a field with two names; both may be given if they agree.
+fn one_of<'a>(object: &Object<'a>, name: Field, other: Field) -> Result<Option<&'a str>, Error> {
+    match (object.text(name)?, object.text(other)?) {
+        (Some(a), Some(b)) if a != b => Err(Error::Field(name)),
+        (a, b) => Ok(a.or(b)),
+    }
+}
+
+fn is_signed(object: &Object<'_>) -> bool {
+    [Field::Key, Field::Seq, Field::Sig].into_iter().any(|part| object.has(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_announce() {
+        let body = AnnounceBody::parse(
+            br#"{"id":"n1","client_id":"n1","endpoints":["tcp://:1","udp://:2"],"network":"room","ttl":60,
+                "token":"AAAAAAAAAAA","pow":{"challenge":"x","nonce":1},"unknown":[1,{"a":"\ud83d\ude00"}]}"#,
+        )
+        .unwrap();
+        assert_eq!((body.id, body.network, body.token), (Some("n1"), Some("room"), Some("AAAAAAAAAAA")));
+        assert_eq!(body.endpoints.unwrap(), ["tcp://:1", "udp://:2"]);
+        assert_eq!((body.ttl_s, body.signed), (Some(60), false));
+    }
+
+    #[test]
+    fn what_is_left_out_or_null_is_none() {
+        for document in [&b"{}"[..], br#"{"id":null,"endpoints":null,"network":null,"ttl":null,"key":null}"#]
+        {
+            let body = AnnounceBody::parse(document).unwrap();
+            assert!(body.id.is_none() && body.endpoints.is_none() && body.network.is_none());
+            assert!(body.ttl_s.is_none() && body.token.is_none() && !body.signed);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        for (document, field) in [
+            (r#"{"id":7}"#, Field::Id),
+            (r#"{"client_id":{}}"#, Field::ClientId),
+            (r#"{"id":"a","client_id":"b"}"#, Field::Id),
+            (r#"{"id":"\u0061"}"#, Field::Id),
+            (r#"{"endpoints":"tcp://:1"}"#, Field::Endpoints),
+            (r#"{"endpoints":["a","b","c","d","e"]}"#, Field::Endpoints),
+            (r#"{"endpoints":["tcp:\/\/:1"]}"#, Field::Endpoints),
+            (r#"{"endpoints":[["tcp://:1"]]}"#, Field::Endpoints),
+            (r#"{"network":["a"]}"#, Field::Network),
+            (r#"{"network":"a\n"}"#, Field::Network),
+            (r#"{"ttl":"60"}"#, Field::Ttl),
+            (r#"{"ttl":60.0}"#, Field::Ttl),
+            (r#"{"token":1}"#, Field::Token),
+        ] {
+            let error = AnnounceBody::parse(document.as_bytes()).map(drop);
+            assert_eq!(error, Err(Error::Field(field)), "{document}");
+        }
+    }
+
+    #[test]
+    fn any_part_of_a_signature_counts() {
+        for document in [r#"{"key":"k"}"#, r#"{"seq":1}"#, r#"{"sig":"s"}"#, r#"{"key":{"\n":[]}}"#] {
+            assert!(AnnounceBody::parse(document.as_bytes()).unwrap().signed, "{document}");
+            assert!(LeaveBody::parse(document.as_bytes()).unwrap().signed, "{document}");
+        }
+    }
+
+    #[test]
+    fn a_hello() {
+        let body =
+            HelloBody::parse(br#"{"client_id":"c","supports":["tcp","udp"],"version":"1.0"}"#).unwrap();
+        assert_eq!((body.id, body.version, body.network), (Some("c"), Some("1.0"), None));
+        assert_eq!(body.supports.unwrap(), ["tcp", "udp"]);
+        let nine = br#"{"supports":["a","b","c","d","e","f","g","h","i"]}"#;
+        assert_eq!(HelloBody::parse(nine).map(drop), Err(Error::Field(Field::Supports)));
+    }
+
+    #[test]
+    fn messages_have_a_type_and_an_id() {
+        let message = UdpMessage::parse(br#"{"type":"announce","id":"1","port":9,"pad":"\u0000"}"#).unwrap();
+        assert_eq!((message.kind, message.id, message.token), (MessageKind::Announce, "1", None));
+        assert!(message.padded);
+        assert_eq!(message.announce().unwrap().port, Some(9));
+        for datagram in [
+            r#"{"type":"ping"}"#,
+            r#"{"id":"1"}"#,
+            r#"{"type":"ping","id":1}"#,
+            r#"{"type":"ping","id":""}"#,
+            r#"{"type":"ping","id":"\n"}"#,
+            r#"{"type":"ping","id":"123456789012345678901234567890123"}"#,
+            r#"{"type":"ping","id":"1","token":1}"#,
+            r#"{"type":"ping","id":"1","pad":1}"#,
+            r#"{"type":"pong","id":"1"}"#,
+            r#"{"type":"PING","id":"1"}"#,
+            r#"{"type":"ping","id":"1"}}"#,
+        ] {
+            assert!(UdpMessage::parse(datagram.as_bytes()).is_none(), "{datagram}");
+        }
+    }
+
+    #[test]
+    fn ports_are_ports() {
+        for port in ["0", "65536", "-1", "1.0", "1e3", "\"9\"", "[9]"] {
+            let datagram = std::format!(r#"{{"type":"announce","id":"1","port":{port}}}"#);
+            let message = UdpMessage::parse(datagram.as_bytes()).unwrap();
+            assert_eq!(message.announce().map(drop), Err(Error::Field(Field::Port)), "{port}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The committed corpus of every fuzz target, replayed without a fuzzer.
+
+use std::path::Path;
+
+use waypost::fuzzing;
+
+#[test]
+fn json() {
+    replay("json", fuzzing::json);
+}
+
+#[test]
+fn http_head() {
+    replay("http_head", fuzzing::http_head);
+}
+
+#[test]
+fn http_chunked() {
+    replay("http_chunked", fuzzing::http_chunked);
+}
+
+#[test]
+fn engine_sequence() {
+    replay("engine_sequence", fuzzing::engine_sequence);
+}
+
+/// Feeds each file of a corpus to its target, whole and cut short at every byte.
+fn replay(target: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        let data = std::fs::read(&path).unwrap();
+        (0..=data.len()).for_each(|end| body(&data[..end]));
+        files += 1;
+    }
+    assert!(files > 0, "{} is empty", folder.display());
+}
