@@ -30,7 +30,7 @@ type SmallStorage = Storage<16, 256>;
 pub fn json(data: &[u8]) {
     let object = json::Object::parse(data);
     let _ = (json::AnnounceBody::parse(data), json::LeaveBody::parse(data), json::HelloBody::parse(data));
-    if let Some(message) = json::UdpMessage::parse(data) {
+    if let Ok(message) = json::UdpMessage::parse(data) {
         assert!(object.is_ok(), "a message is an object");
         let _ = (message.query(), message.announce());
     }
