@@ -23,11 +23,14 @@ pub enum Kind {
     Leave,
     /// Health, metrics and pages: asked of the server, not of a network.
     Page,
+    /// Nothing that is answered.
+    Malformed,
 }
 
 impl Kind {
     /// Names of all kinds, in the order of their discriminants.
-    pub const NAMES: [&'static str; 6] = ["ping", "challenge", "peers", "announce", "leave", "page"];
+    pub const NAMES: [&'static str; 7] =
+        ["ping", "challenge", "peers", "announce", "leave", "page", "malformed"];
 
     const fn of(request: &Request<'_>) -> Self {
         match request {
@@ -337,7 +340,7 @@ mod tests {
 
     #[test]
     fn every_name_has_its_counter() {
-        assert_eq!(Kind::NAMES[Kind::Page as usize], "page");
+        assert_eq!(Kind::NAMES[Kind::Malformed as usize], "malformed");
         assert_eq!(DropReason::NAMES[DropReason::Unproven as usize], "unproven");
         assert_eq!(Ending::NAMES[Ending::Shutdown as usize], "shutdown");
         assert_eq!(Protocol::NAMES[Protocol::Http as usize], "http");

@@ -60,6 +60,17 @@ impl<'b> Writer<'b> {
         Ok(())
     }
 
+    /// Lets `write` write to the free part; it returns how many bytes it wrote, or `None` if they did not fit.
+    ///
+    /// # Errors
+    /// [`Full`] if they did not fit.
+    pub fn put_with(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<(), Full> {
+        let free = self.buffer.get_mut(self.len..).ok_or(Full)?;
+        let len = write(free).filter(|&len| len <= free.len()).ok_or(Full)?;
+        self.len = self.len.saturating_add(len);
+        Ok(())
+    }
+
     /// Writes `text`.
     ///
     /// # Errors
@@ -181,5 +192,10 @@ mod tests {
         assert_eq!(writer.written(), b"a");
         writer.rewind(3);
         assert_eq!(writer.written(), b"a");
+        assert_eq!(writer.put_with(|free| Some(free.len())), Ok(()));
+        assert_eq!(
+            (writer.len(), writer.put_with(|_| Some(1)), writer.put_with(|_| None)),
+            (4, Err(Full), Err(Full))
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Request heads: request line and fields.
 
 use core::mem::MaybeUninit;
-use core::net::Ipv6Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Reject, query};
 use crate::limits::{MAX_BODY_BYTES, MAX_HEADERS, MAX_TARGET_BYTES};
@@ -139,6 +139,17 @@ impl<'a> Head<'a> {
         let Some(origin) = self.origin else { return false };
         let authority = origin.windows(3).position(|w| w == b"://").and_then(|at| origin.get(at..)?.get(3..));
         !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(self.host))
+    }
+
+    /// Whether its host is named as one on a LAN is: by its address, `localhost`, or a name under `.local` (RFC 6762).
+    pub fn is_for_local_host(&self) -> bool {
+        let name = self.host.split(|&b| b == b':').next().unwrap_or_default();
+        let suffix =
+            name.len().checked_sub(b".local".len()).and_then(|at| name.get(at..)).unwrap_or_default();
+        name.starts_with(b"[")
+            || name.eq_ignore_ascii_case(b"localhost")
+            || suffix.eq_ignore_ascii_case(b".local")
+            || str::from_utf8(name).is_ok_and(|text| text.parse::<Ipv4Addr>().is_ok())
     }
 
     /// The hops of all X-Forwarded-For fields, the nearest first.
@@ -540,6 +551,26 @@ mod tests {
             ("Origin: \r\n", true),
         ] {
             assert_eq!(parse(&with_fields(origin)).unwrap().is_cross_origin(), cross, "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_on_a_lan() {
+        for (host, local) in [
+            ("192.0.2.1", true),
+            ("192.0.2.1:8080", true),
+            ("[2001:db8::1]:8080", true),
+            ("LocalHost:1", true),
+            ("pi.LOCAL", true),
+            ("pi.local:80", true),
+            ("", false),
+            ("local", false),
+            ("pi.local.example", false),
+            ("a.example:8080", false),
+            ("192.0.2", false),
+        ] {
+            let text = std::format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            assert_eq!(parse(&text).unwrap().is_for_local_host(), local, "{host}");
         }
     }
 

@@ -1,0 +1,132 @@
+//! From an acceptable request to its response.
+
+use super::bodies::{self, About, HealthBody, PeerCounts, RequestCounts};
+use super::output::{Content, Response};
+use super::parameters::{self, Texts};
+use super::refusal::Refusal;
+use super::routes::{self, Action, Page, Question, Route};
+use super::{metrics, page};
+use crate::engine::stats::Kind;
+use crate::engine::{Engine, Error, Protocol, Reply, Request, Source, intake};
+use crate::id::NetworkKey;
+use crate::time::Instant;
+use crate::wire::http::Head;
+use crate::wire::json::{AnnounceBody, HelloBody, LeaveBody};
+use crate::wire::{Full, Writer};
+
+/// Answers a request. Writes the body of the response to `out`, and returns its head.
+///
+/// # Errors
+/// [`Full`] if the body does not fit.
+pub(super) fn answer(
+    now: Instant,
+    engine: &mut Engine<'_>,
+    source: &Source,
+    (head, body): (&Head<'_>, &[u8]),
+    out: &mut Writer<'_>,
+) -> Result<Response, Full> {
+    let route = match routes::admit(head, source) {
+        Ok(Action::Serve(route)) => route,
+        Ok(Action::Describe(route)) => {
+            engine.stats.count_kind(now, Protocol::Http, Kind::Page);
+            return Ok(routes::describe(route));
+        }
+        Err(refusal) => {
+            engine.stats.count_kind(now, Protocol::Http, Kind::Malformed);
+            return refusal.emit(out);
+        }
+    };
+    let answer = match route {
+        Route::Ask(question) => ask(now, engine, source, question, (head, body), out)?,
+        Route::Show(page) => {
+            engine.stats.count_kind(now, Protocol::Http, Kind::Page);
+            Ok(show(now, engine, page, out)?)
+        }
+    };
+    let sharing = route.sharing();
+    match answer {
+        Ok(content) => Ok(Response { sharing, ..Response::ok(content) }),
+        Err(error) => Refusal { sharing, ..error.into() }.emit(out),
+    }
+}
+
+/// Asks the engine.
+fn ask(
+    now: Instant,
+    engine: &mut Engine<'_>,
+    source: &Source,
+    question: Question,
+    (head, body): (&Head<'_>, &[u8]),
+    out: &mut Writer<'_>,
+) -> Result<Result<Content, Error>, Full> {
+    let mut texts = Texts::new();
+    let default_network = engine.settings.default_network;
+    let request = match read(question, head.query, body, default_network, &mut texts) {
+        Ok(request) => request,
+        Err(error) => {
+            engine.stats.count_kind(now, Protocol::Http, question.kind());
+            engine.stats.count_outcome(now, Protocol::Http, Some(&error));
+            return Ok(Err(error));
+        }
+    };
+    let about =
+        About { bootstrap_id: engine.bootstrap_id, ttl_s: engine.settings.peer_ttl_s, you: source.addr };
+    match (engine.handle(now, source, &request), &request) {
+        (Reply::Refused(error), _) => return Ok(Err(error)),
+        (Reply::Peers(sample), _) => bodies::put_peers(out, &sample, &about)?,
+        (Reply::Registered(registration), Request::Announce(announce)) => {
+            bodies::put_registered(out, announce.id, about.you, &registration)?;
+        }
+        (Reply::Left { removed }, _) => bodies::put_left(out, removed)?,
+        (Reply::Challenge | Reply::Pong | Reply::Registered(_), _) => bodies::put_free_challenge(out)?,
+    }
+    Ok(Ok(Content::Json))
+}
+
+/// The engine's request for what the client asks.
+fn read<'a>(
+    question: Question,
+    query: &'a str,
+    body: &'a [u8],
+    default_network: NetworkKey,
+    texts: &'a mut Texts,
+) -> Result<Request<'a>, Error> {
+    Ok(match question {
+        Question::Peers => Request::Peers(parameters::peers(query, texts, default_network)?),
+        Question::Hello => Request::Peers(intake::hello(&HelloBody::parse(body)?, default_network)?),
+        Question::Announce => {
+            Request::Announce(intake::announce(&AnnounceBody::parse(body)?, default_network)?)
+        }
+        Question::Leave => Request::Leave(intake::leave(&LeaveBody::parse(body)?, default_network)?),
+        Question::Challenge => {
+            parameters::challenge(query, texts, default_network)?;
+            Request::Challenge
+        }
+    })
+}
+
+/// Shows something of the server itself. None of it is rate limited: it costs less than refusing would.
+fn show(now: Instant, engine: &Engine<'_>, page: Page, out: &mut Writer<'_>) -> Result<Content, Full> {
+    match page {
+        Page::Index => page::put(out, engine).map(|()| Content::Page),
+        Page::Health => bodies::put_health(out, &health(now, engine)).map(|()| Content::Json),
+        Page::Metrics => metrics::put(out, now, engine).map(|()| Content::Metrics),
+        Page::WellKnown => bodies::put_well_known(out, engine.bootstrap_id).map(|()| Content::Json),
+    }
+}
+
+fn health(now: Instant, engine: &Engine<'_>) -> HealthBody {
+    let degraded = engine.peers.len() >= engine.peers.capacity() || engine.stats.limits_bite(now);
+    let tenths_of_mb = engine.resident_bytes.saturating_mul(10) / (1024 * 1024);
+    HealthBody {
+        status: if degraded { "degraded" } else { "healthy" },
+        uptime_seconds: now.as_s(),
+        peers: PeerCounts { total: engine.peers.len(), active_5m: engine.peers.active() },
+        requests: RequestCounts {
+            total: engine.stats.total_requests(),
+            rate_per_minute: engine.stats.requests_per_minute(),
+        },
+        memory_mb: f32::from(u16::try_from(tenths_of_mb).unwrap_or(u16::MAX)) / 10.0,
+        version: bodies::VERSION,
+    }
+}

@@ -1,0 +1,154 @@
+//! Parameters in the query of a target.
+
+use crate::engine::{Error, PeersQuery, intake};
+use crate::id::NetworkKey;
+use crate::limits::{MAX_ID_BYTES, MAX_NETWORK_NAME_BYTES, MAX_SAMPLE, MAX_SCHEME_BYTES, MAX_SCHEMES};
+use crate::wire::http::query;
+
+/// Room for parameters whose percent escapes must be decoded.
+pub(super) struct Texts {
+    network: [u8; MAX_NETWORK_NAME_BYTES],
+    id: [u8; MAX_ID_BYTES],
+    schemes: [u8; MAX_SCHEMES * (MAX_SCHEME_BYTES + 1)],
+}
+
+/// The parameters this server knows, still encoded. Others are ignored.
+#[derive(Default)]
+struct Parameters<'a> {
+    network: Option<&'a str>,
+    limit: Option<&'a str>,
+    transport: Option<&'a str>,
+    exclude: Option<&'a str>,
+    id: Option<&'a str>,
+}
+
+impl Texts {
+    pub(super) const fn new() -> Self {
+        Self {
+            network: [0; MAX_NETWORK_NAME_BYTES],
+            id: [0; MAX_ID_BYTES],
+            schemes: [0; MAX_SCHEMES * (MAX_SCHEME_BYTES + 1)],
+        }
+    }
+}
+
+/// The query of `GET /peers`.
+pub(super) fn peers<'a>(
+    query: &'a str,
+    texts: &'a mut Texts,
+    default_network: NetworkKey,
+) -> Result<PeersQuery<'a>, Error> {
+    let parameters = Parameters::parse(query)?;
+    Ok(PeersQuery {
+        network: network(parameters.network, &mut texts.network, default_network)?,
+        limit: parameters.limit.map_or(Ok(MAX_SAMPLE), limit)?,
+        schemes: match parameters.transport {
+            Some(text) => {
+                let decoded = query::decode(text, &mut texts.schemes);
+                intake::transport(Some(decoded.map_err(|_| Error::BadRequest("transport is too long"))?))?
+            }
+            None => intake::transport(None)?,
+        },
+        exclude: match parameters.exclude {
+            Some(text) => intake::id(Some(query::decode(text, &mut texts.id).map_err(|_| Error::BadId)?))?,
+            None => None,
+        },
+    })
+}
+
+/// Checks the query of `GET /challenge`.
+pub(super) fn challenge(query: &str, texts: &mut Texts, default_network: NetworkKey) -> Result<(), Error> {
+    let parameters = Parameters::parse(query)?;
+    network(parameters.network, &mut texts.network, default_network)?;
+    if let Some(text) = parameters.id {
+        intake::id(Some(query::decode(text, &mut texts.id).map_err(|_| Error::BadId)?))?;
+    }
+    Ok(())
+}
+
+impl<'a> Parameters<'a> {
+    fn parse(query: &'a str) -> Result<Self, Error> {
+        let mut parameters = Self::default();
+        for (key, value) in query::pairs(query) {
+            let place = match key {
+                "network" => &mut parameters.network,
+                "limit" => &mut parameters.limit,
+                "transport" => &mut parameters.transport,
+                "exclude" => &mut parameters.exclude,
+                "id" => &mut parameters.id,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(Error::BadRequest("a parameter must not be repeated"));
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+fn network(text: Option<&str>, buffer: &mut [u8], default: NetworkKey) -> Result<NetworkKey, Error> {
+    let Some(text) = text else { return Ok(default) };
+    let name = query::decode(text, buffer).map_err(|_| Error::BadNetwork)?;
+    intake::network(Some(name), default)
+}
+
+/// 1..=50 in decimal, without sign or leading zero.
+fn limit(text: &str) -> Result<usize, Error> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    let limit = text.parse().ok().filter(|limit| plain && (1..=MAX_SAMPLE).contains(limit));
+    limit.ok_or(Error::BadRequest("limit must be a whole number in 1..=50"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::PeerId;
+
+    const DEFAULT: NetworkKey = NetworkKey([7; 20]);
+
+    fn word(query: &str) -> Result<(), &'static str> {
+        peers(query, &mut Texts::new(), DEFAULT).map(drop).map_err(|error| error.meaning().word)
+    }
+
+    #[test]
+    fn all_parameters() {
+        let mut texts = Texts::new();
+        let query = "network=ro%6Fm&limit=7&transport=tcp,%75dp&exclude=a%3Ab&unknown=1&unknown=2&&x";
+        let query = peers(query, &mut texts, DEFAULT).unwrap();
+        assert_eq!((query.network, query.limit), (NetworkKey::of_name("room").unwrap(), 7));
+        assert_eq!(query.schemes, ["tcp", "udp"]);
+        assert_eq!(query.exclude.map(PeerId::as_str), Some("a:b"));
+    }
+
+    #[test]
+    fn no_parameters() {
+        let mut texts = Texts::new();
+        let query = peers("", &mut texts, DEFAULT).unwrap();
+        assert_eq!((query.network, query.limit), (DEFAULT, 50));
+        assert!(query.schemes.is_empty() && query.exclude.is_none());
+    }
+
+    #[test]
+    fn each_fault_has_its_word() {
+        for limit in ["1", "50"] {
+            assert_eq!(word(&std::format!("limit={limit}")), Ok(()), "{limit}");
+        }
+        for limit in ["0", "51", "x", "", "-1", "+1", "1.0", "01", "999999999999999999999", "%31"] {
+            assert_eq!(word(&std::format!("limit={limit}")), Err("bad_request"), "{limit}");
+        }
+        assert_eq!(word("limit=1&limit=1"), Err("bad_request"));
+        assert_eq!(word("network=a&network=a"), Err("bad_request"));
+        assert_eq!(word("network="), Err("bad_network"));
+        assert_eq!(word("network=a%2Fb"), Err("bad_network"));
+        assert_eq!(word("network=%ff"), Err("bad_network"));
+        assert_eq!(word(&std::format!("network=%61{}", "a".repeat(64))), Err("bad_network"));
+        assert_eq!(word("transport=TCP"), Err("bad_request"));
+        assert_eq!(word("exclude="), Err("bad_id"));
+        assert_eq!(word("exclude=%20"), Err("bad_id"));
+        let challenge = |query| challenge(query, &mut Texts::new(), DEFAULT).map_err(|e| e.meaning().word);
+        assert_eq!(challenge(""), Ok(()));
+        assert_eq!(challenge("id=n1&network=room"), Ok(()));
+        assert_eq!(challenge("id=n%201"), Err("bad_id"));
+        assert_eq!(challenge("network=a%20b"), Err("bad_network"));
+    }
+}
