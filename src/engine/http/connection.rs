@@ -49,7 +49,9 @@ pub enum Wants {
     Reset,
 }
 
+// With a tag of its own, so that `Closed` is all zero: tucked into the tag of `Framing` it would not be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 enum Phase {
     #[default]
     Closed,
