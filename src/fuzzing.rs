@@ -3,18 +3,21 @@
 //!
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
-use core::net::IpAddr;
+use core::hash::Hasher;
+use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
+use siphasher::sip::SipHasher24;
 
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
+use crate::engine::http::{Connection, Wants};
 use crate::engine::request::SchemeList;
 use crate::engine::{
     Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
 };
 use crate::id::PeerId;
-use crate::limits::{MAX_BODY_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES};
+use crate::limits::{MAX_BODY_BYTES, MAX_RESPONSE_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES};
 use crate::rng::Seed;
 use crate::time::Instant;
 use crate::wire::http::{Chunked, Framing, Head, HeadScan, Step, query};
@@ -27,7 +30,7 @@ type SmallStorage = Storage<16, 256>;
 pub fn json(data: &[u8]) {
     let object = json::Object::parse(data);
     let _ = (json::AnnounceBody::parse(data), json::LeaveBody::parse(data), json::HelloBody::parse(data));
-    if let Some(message) = json::UdpMessage::parse(data) {
+    if let Ok(message) = json::UdpMessage::parse(data) {
         assert!(object.is_ok(), "a message is an object");
         let _ = (message.query(), message.announce());
     }
@@ -98,6 +101,59 @@ pub fn http_chunked(data: &[u8]) {
     }
     assert_eq!(step, Ok(Step { decoded, consumed, complete: false }));
 }
+
+/// One connection's bytes, the first of which tells how the others are cut: the verdicts must not depend on it.
+pub fn http_connection(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else { return };
+    let whole = converse(stream, usize::MAX);
+    let in_pieces = converse(stream, usize::from(cut).max(1));
+    assert_eq!(whole, in_pieces, "the verdicts depend on how the bytes came in");
+}
+
+/// How many responses a new server has for `stream`, sent and received in pieces of `piece` bytes, and a hash of their
+/// status lines. Not of their bodies, as the metrics tell how far a request had come; and without any `100 Continue`,
+/// which a client that does not wait for it does not get.
+fn converse(stream: &[u8], piece: usize) -> (usize, u64) {
+    let mut storage = SmallStorage::new();
+    let mut engine = storage.engine(Settings::default(), &Seed([1; 32]));
+    let mut connection = Connection::new();
+    let now = Instant::from_s(1);
+    connection.open(now, SocketAddr::new([198, 51, 100, 1].into(), 40_000));
+    let (mut unsent, mut responses, mut statuses) = (stream, 0, SipHasher24::new());
+    let mut fresh = true;
+    // A byte sent brings one response at most; the end of the stream brings one more, and ends the connection.
+    for _ in 0..(stream.len() + 2).saturating_mul(MAX_RESPONSE_BYTES) {
+        match connection.wants() {
+            Wants::Write => {
+                let pending = connection.pending();
+                if fresh {
+                    assert!(pending.starts_with(b"HTTP/1.1 "), "a response begins with a status line");
+                    if !pending.starts_with(b"HTTP/1.1 100 ") {
+                        statuses.write(pending.get(..STATUS_BYTES).unwrap_or_default());
+                        responses += 1;
+                    }
+                }
+                let taken = piece.min(pending.len());
+                fresh = taken == pending.len();
+                connection.sent(now, taken, &mut engine);
+            }
+            Wants::Read | Wants::Drain => {
+                let space = connection.space();
+                assert!(!space.is_empty(), "there is no space to read to");
+                let taken = piece.min(space.len()).min(unsent.len());
+                let (now_sent, rest) = unsent.split_at(taken);
+                space.iter_mut().zip(now_sent).for_each(|(to, from)| *to = *from);
+                unsent = rest;
+                connection.received(now, taken, &mut engine);
+            }
+            Wants::Close | Wants::Reset => return (responses, statuses.finish()),
+        }
+    }
+    panic!("the connection does not end");
+}
+
+/// Bytes of `HTTP/1.1 200`.
+const STATUS_BYTES: usize = 12;
 
 /// A sequence of requests to an engine, four bytes a step: what to do, as whom, with which id, and how much later.
 pub fn engine_sequence(data: &[u8]) {

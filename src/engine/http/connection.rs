@@ -49,7 +49,7 @@ pub enum Wants {
     Reset,
 }
 
-// With a tag of its own, so that `Closed` is all zero: tucked into the tag of `Framing` it would not be.
+// Numbered from 0 up, so that a closed connection is all zero bits and a `static` of it has no place in the binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {

@@ -87,7 +87,7 @@ impl<'s> Index<'s> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 64 bits")]
+/// The upper half of the hash.
 const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
 }

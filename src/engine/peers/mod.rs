@@ -6,14 +6,18 @@
 //!
 //! - [`record`]: what a peer announces. [`view`]: what of it one asker may see.
 //! - [`networks`]: the members of every network. [`sample`]: a random draw from them.
+//! - [`groups`]: how many peers come from each address prefix. [`admission`]: who gets a place, and who loses it.
 //! - [`wheel`]: lifetimes. [`activity`]: how many peers were seen lately.
-//! - [`index`], [`pool`], [`directory`], [`roster`]: the parts these are made of.
+//! - [`index`], [`pool`], [`directory`], [`roster`], [`ranking`]: the parts these are made of.
 
 mod activity;
+mod admission;
 mod directory;
+mod groups;
 mod index;
 mod networks;
 mod pool;
+mod ranking;
 mod record;
 mod roster;
 mod sample;
@@ -26,6 +30,7 @@ mod tests;
 pub use view::PeerView;
 
 use self::activity::Activity;
+use self::groups::{GroupStorage, Groups, Membership};
 use self::index::{Index, IndexStorage};
 use self::networks::{NetworkStorage, Networks};
 use self::pool::{Pool, PoolStorage};
@@ -71,6 +76,7 @@ pub struct PeerStorage<const PEERS: usize> {
     ids: IndexStorage<PEERS>,
     slots: PoolStorage<PEERS>,
     networks: NetworkStorage<PEERS>,
+    groups: GroupStorage<PEERS>,
     wheel: WheelStorage<PEERS>,
 }
 
@@ -83,7 +89,10 @@ struct Peer {
     /// The peer is live before this moment. 0 in a free slot.
     expires: Instant,
     network: u32,
+    groups: Membership,
     lan_only: bool,
+    /// It has tenure: nobody else's announce can evict it.
+    protected: bool,
 }
 
 /// The peers of all networks. Every peer has a [`Slot`] while it is in the table.
@@ -93,9 +102,12 @@ pub struct PeerTable<'s> {
     ids: Index<'s>,
     slots: Pool<'s>,
     networks: Networks<'s>,
+    groups: Groups<'s>,
     wheel: Wheel<'s>,
     activity: Activity,
     key: HashKey,
+    protected: usize,
+    evictions: u64,
     expirations: u64,
 }
 
@@ -108,6 +120,7 @@ impl<const PEERS: usize> PeerStorage<PEERS> {
             ids: IndexStorage::new(),
             slots: PoolStorage::new(),
             networks: NetworkStorage::new(),
+            groups: GroupStorage::new(),
             wheel: WheelStorage::new(),
         }
     }
@@ -126,7 +139,9 @@ impl Peer {
         seen: Instant::START,
         expires: Instant::START,
         network: 0,
+        groups: Membership::NONE,
         lan_only: false,
+        protected: false,
     };
 }
 
@@ -144,9 +159,12 @@ impl<'s> PeerTable<'s> {
             ids: Index::new(&mut storage.ids, n),
             slots: Pool::new(&mut storage.slots, n),
             networks: Networks::new(&mut storage.networks, n, key.derive(b"networks")),
+            groups: Groups::new(&mut storage.groups, n, key.derive(b"groups")),
             wheel: Wheel::new(&mut storage.wheel, n),
             activity: Activity::new(),
             key: key.derive(b"ids"),
+            protected: 0,
+            evictions: 0,
             expirations: 0,
         }
     }
@@ -174,6 +192,16 @@ impl<'s> PeerTable<'s> {
     /// Networks that have a peer.
     pub const fn networks(&self) -> usize {
         self.networks.len()
+    }
+
+    /// Peers with tenure: they have stayed for a whole lifetime, and newcomers cannot displace them.
+    pub const fn protected(&self) -> usize {
+        self.protected
+    }
+
+    /// Peers that have lost their place to a newcomer since the start.
+    pub const fn evictions(&self) -> u64 {
+        self.evictions
     }
 
     /// Peers that have expired since the start.
@@ -206,8 +234,7 @@ impl<'s> PeerTable<'s> {
         if self.is_live(slot, now) {
             return Some(Slot(slot));
         }
-        self.expirations = self.expirations.saturating_add(1);
-        self.remove(Slot(slot));
+        self.bury(slot);
         None
     }
 
@@ -227,14 +254,22 @@ impl<'s> PeerTable<'s> {
     /// # Errors
     /// [`NoPlace`] if the admission rule finds none.
     pub fn insert(&mut self, now: Instant, record: &Record<'_>, rng: &mut Rng) -> Result<Slot, NoPlace> {
-        let _ = rng;
+        let origin = self.groups.origin(record.source);
+        self.make_place(now, origin.as_ref(), rng)?;
         let slot = self.slots.take().ok_or(NoPlace)?;
         let lan_only = is_lan_only(record);
-        // There are never more networks than peers, so there is room for this one.
-        let network = self.networks.join(record.network, slot, lan_only).ok_or(NoPlace)?;
         let expires = now.plus_s(record.ttl_s);
-        let peer = Peer { source: record.source, born: now, seen: now, expires, network, lan_only };
-        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = peer);
+        let peer = Peer {
+            source: record.source,
+            born: now,
+            seen: now,
+            expires,
+            network: self.networks.join(record.network, slot, lan_only),
+            groups: self.enrol(slot, origin.as_ref()),
+            lan_only,
+            protected: false,
+        };
+        self.put(slot, peer);
         self.records.store(slot, record.id, record.endpoints);
         self.ids.insert(self.hash(record.network, record.id), slot);
         self.wheel.insert(slot, expires);
@@ -245,21 +280,26 @@ impl<'s> PeerTable<'s> {
     /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.
     pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {
         let slot = slot.0;
-        let before = self.peer(slot);
-        let expires = now.plus_s(record.ttl_s);
+        let mut peer = self.peer(slot);
+        if record.source != peer.source {
+            self.move_house(slot, &mut peer, record.source);
+        }
+        self.grant_tenure(now, slot, &mut peer);
         let lan_only = is_lan_only(record);
-        if lan_only != before.lan_only {
-            self.networks.move_to(before.network, slot, lan_only);
+        if lan_only != peer.lan_only {
+            self.networks.move_to(peer.network, slot, lan_only);
+            peer.lan_only = lan_only;
         }
+        self.activity.count(now, Some(peer.seen));
+        peer.seen = now;
+        peer.expires = now.plus_s(record.ttl_s);
         // Otherwise the wheel meets it at the old deadline, and puts it back at the new one.
-        if self.wheel.is_late_for(slot, expires) {
+        if self.wheel.is_late_for(slot, peer.expires) {
             self.wheel.remove(slot);
-            self.wheel.insert(slot, expires);
+            self.wheel.insert(slot, peer.expires);
         }
+        self.put(slot, peer);
         self.records.store(slot, record.id, record.endpoints);
-        self.activity.count(now, Some(before.seen));
-        let peer = Peer { source: record.source, seen: now, expires, lan_only, ..before };
-        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = peer);
     }
 
     /// Removes the peer at `slot`.
@@ -282,13 +322,20 @@ impl<'s> PeerTable<'s> {
         PeerView::new(self.records.id(slot.0), age_s, endpoints, peer.source, viewer, schemes)
     }
 
+    /// Removes the peer at `slot`, which has expired.
+    fn bury(&mut self, slot: u32) {
+        self.expirations = self.expirations.saturating_add(1);
+        self.remove(Slot(slot));
+    }
+
     /// Removes the peer at `slot`, which is no longer on the wheel.
     fn forget(&mut self, slot: u32) {
         let peer = self.peer(slot);
         self.activity.forget(peer.seen);
         self.ids.remove(slot);
         self.networks.leave(peer.network, slot);
-        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = Peer::NONE);
+        self.strike_off(slot, &peer);
+        self.put(slot, Peer::NONE);
         self.slots.put_back(slot);
     }
 
@@ -305,6 +352,10 @@ impl<'s> PeerTable<'s> {
 
     fn peer(&self, slot: u32) -> Peer {
         self.peers.get(slot as usize).copied().unwrap_or(Peer::NONE)
+    }
+
+    fn put(&mut self, slot: u32, peer: Peer) {
+        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = peer);
     }
 
     /// The keyed hash of a network and an id. The key has a fixed length, so no other pair gives the same bytes.

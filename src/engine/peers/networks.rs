@@ -48,11 +48,12 @@ impl<'s> Networks<'s> {
         self.directory.len()
     }
 
-    /// Adds `peer` to the network with this key, and returns the network's number.
-    pub(super) fn join(&mut self, key: NetworkKey, peer: u32, lan_only: bool) -> Option<u32> {
-        let network = self.directory.join(self.key.hash(&key.0), key)?;
+    /// Adds `peer` to the network with this key, and returns the network's number. There is room: never more networks
+    /// than peers.
+    pub(super) fn join(&mut self, key: NetworkKey, peer: u32, lan_only: bool) -> u32 {
+        let network = self.directory.join(self.key.hash(&key.0), key).unwrap_or(0);
         self.members.push(set(network, lan_only), peer);
-        Some(network)
+        network
     }
 
     /// Takes `peer` out of `network`.

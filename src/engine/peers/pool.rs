@@ -61,11 +61,6 @@ impl<'s> Pool<'s> {
     pub(super) const fn taken(&self) -> usize {
         self.taken as usize
     }
-
-    /// How many items there are.
-    pub(super) const fn capacity(&self) -> usize {
-        self.next.len()
-    }
 }
 
 #[cfg(test)]
@@ -77,7 +72,7 @@ mod tests {
         let mut storage = PoolStorage::<8>::new();
         let mut pool = Pool::new(&mut storage, 3);
         assert_eq!([pool.take(), pool.take(), pool.take(), pool.take()], [Some(0), Some(1), Some(2), None]);
-        assert_eq!((pool.taken(), pool.capacity()), (3, 3));
+        assert_eq!(pool.taken(), 3);
         pool.put_back(0);
         pool.put_back(2);
         assert_eq!([pool.take(), pool.take(), pool.take()], [Some(2), Some(0), None]);
