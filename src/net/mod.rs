@@ -10,6 +10,7 @@ mod places;
 pub mod process;
 pub mod signal;
 mod tcp;
+mod udp;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -58,6 +59,9 @@ impl Server<'_, '_> {
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
             doors.push(executor.spawn(tcp::accept(Async::new(listener)?, &places, engine)));
+        }
+        for socket in sockets.udp {
+            doors.push(executor.spawn(udp::answer(Async::new(socket)?, engine, clock)));
         }
         let serve = async {
             let ending = stop.await;
