@@ -70,7 +70,7 @@ CONF
 "$nginx" -p "$folder" -c "$folder/nginx.conf" 2>>"$folder/error.log" &
 pids+=($!)
 wait_until_open "$nginx_port"
-nginx_worker=$(tr -d ' ' <"/proc/${pids[0]}/task/${pids[0]}/children")
+nginx_worker=$(tr -d " " <"/proc/${pids[0]}/task/${pids[0]}/children")
 
 waypost_port=$(free_port)
 target/release/waypost serve --bind 127.0.0.1 --port "$waypost_port" --udp-port 0 --rate-limit 0 --announce-limit 0 \
