@@ -39,7 +39,10 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-stage_fmt() { cargo fmt --all -- --check; }
+stage_fmt() {
+  cargo fmt -- --check
+  cargo fmt --manifest-path fuzz/Cargo.toml -- --check
+}
 
 stage_clippy() {
   cargo clippy --locked --all-targets -- -D warnings
@@ -86,7 +89,11 @@ stage_nostd() {
     --target "$BARE_TARGET" -Zbuild-std=core --target-dir target/nostd
 }
 
-stage_doc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items; }
+# The documentation is for those who work on the code, so it shows private items and may link to them.
+stage_doc() {
+  RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" \
+    cargo doc --locked --no-deps --document-private-items
+}
 
 # Advisories need a database from the network and are left to `cargo deny check advisories`.
 stage_deny() {

@@ -3,18 +3,23 @@
 //!
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
-use core::net::IpAddr;
+use core::hash::Hasher;
+use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
+use siphasher::sip::SipHasher24;
 
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
+use crate::engine::http::{Connection, Wants};
 use crate::engine::request::SchemeList;
 use crate::engine::{
     Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
 };
 use crate::id::PeerId;
-use crate::limits::{MAX_BODY_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES};
+use crate::limits::{
+    LOWEST_CLIENT_PORT, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES, MAX_UDP_REPLY_BYTES,
+};
 use crate::rng::Seed;
 use crate::time::Instant;
 use crate::wire::http::{Chunked, Framing, Head, HeadScan, Step, query};
@@ -27,7 +32,7 @@ type SmallStorage = Storage<16, 256>;
 pub fn json(data: &[u8]) {
     let object = json::Object::parse(data);
     let _ = (json::AnnounceBody::parse(data), json::LeaveBody::parse(data), json::HelloBody::parse(data));
-    if let Some(message) = json::UdpMessage::parse(data) {
+    if let Ok(message) = json::UdpMessage::parse(data) {
         assert!(object.is_ok(), "a message is an object");
         let _ = (message.query(), message.announce());
     }
@@ -97,6 +102,115 @@ pub fn http_chunked(data: &[u8]) {
         }
     }
     assert_eq!(step, Ok(Step { decoded, consumed, complete: false }));
+}
+
+/// One connection's bytes, the first of which tells how the others are cut: the verdicts must not depend on it.
+pub fn http_connection(data: &[u8]) {
+    let Some((&cut, stream)) = data.split_first() else { return };
+    let whole = converse(stream, usize::MAX);
+    let in_pieces = converse(stream, usize::from(cut).max(1));
+    assert_eq!(whole, in_pieces, "the verdicts depend on how the bytes came in");
+}
+
+/// How many responses a new server has for `stream`, sent and received in pieces of `piece` bytes, and a hash of their
+/// status lines. Not of their bodies, as the metrics tell how far a request had come; and without any `100 Continue`,
+/// which a client that does not wait for it does not get.
+fn converse(stream: &[u8], piece: usize) -> (usize, u64) {
+    let mut storage = SmallStorage::new();
+    let mut engine = storage.engine(Settings::default(), &Seed([1; 32]));
+    let mut connection = Connection::new();
+    let now = Instant::from_s(1);
+    connection.open(now, SocketAddr::new([198, 51, 100, 1].into(), 40_000));
+    let (mut unsent, mut responses, mut statuses) = (stream, 0, SipHasher24::new());
+    let mut fresh = true;
+    // A byte sent brings one response at most; the end of the stream brings one more, and ends the connection.
+    for _ in 0..(stream.len() + 2).saturating_mul(MAX_RESPONSE_BYTES) {
+        match connection.wants() {
+            Wants::Write => {
+                let pending = connection.pending();
+                if fresh {
+                    assert!(pending.starts_with(b"HTTP/1.1 "), "a response begins with a status line");
+                    if !pending.starts_with(b"HTTP/1.1 100 ") {
+                        statuses.write(pending.get(..STATUS_BYTES).unwrap_or_default());
+                        responses += 1;
+                    }
+                }
+                let taken = piece.min(pending.len());
+                fresh = taken == pending.len();
+                connection.sent(now, taken, &mut engine);
+            }
+            Wants::Read | Wants::Drain => {
+                let space = connection.space();
+                assert!(!space.is_empty(), "there is no space to read to");
+                let taken = piece.min(space.len()).min(unsent.len());
+                let (now_sent, rest) = unsent.split_at(taken);
+                space.iter_mut().zip(now_sent).for_each(|(to, from)| *to = *from);
+                unsent = rest;
+                connection.received(now, taken, &mut engine);
+            }
+            Wants::Close | Wants::Reset => return (responses, statuses.finish()),
+        }
+    }
+    panic!("the connection does not end");
+}
+
+/// Bytes of `HTTP/1.1 200`.
+const STATUS_BYTES: usize = 12;
+
+/// Stands for a valid token in a datagram of the corpus.
+const TOKEN_PLACE: &[u8] = b"AAAAAAAAAAA";
+
+/// One datagram, whose first byte chooses the sender: as it is, and with a valid token where it has a place for one.
+pub fn datagram(data: &[u8]) {
+    let Some((&client, datagram)) = data.split_first() else { return };
+    let mut storage = SmallStorage::new();
+    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() };
+    let mut engine = storage.engine(settings, &Seed([1; 32]));
+    let now = Instant::from_s(1);
+    for number in 0..16_u8 {
+        step(&mut engine, now, 0x10, &client_source(number.saturating_mul(16)), number);
+    }
+    let source = client_source(client);
+    let from = SocketAddr::new(source.addr.ip(), source.port);
+
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, datagram, &mut reply);
+    let reply = reply.get(..bytes).unwrap_or_default();
+    assert!(bytes <= datagram.len(), "an answer without a token is longer than the question");
+    check_reply(&mut engine, now, from, reply);
+    let low_port = SocketAddr::new(source.addr.ip(), LOWEST_CLIENT_PORT.saturating_sub(1));
+    assert_eq!(engine.datagram(now, low_port, datagram, &mut [0; MAX_UDP_REPLY_BYTES]), 0);
+
+    let ask = br#"{"type":"find_peers","id":"1","pad":"                                "}"#;
+    let mut answer = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, ask, &mut answer);
+    let answer = core::str::from_utf8(answer.get(..bytes).unwrap_or_default()).unwrap_or_default();
+    let Some(token) = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+        panic!("a question with room for a token gets one: {answer}");
+    };
+    let mut proven = [0; 2048];
+    let Some(proven) = proven.get_mut(..datagram.len()) else { return };
+    proven.copy_from_slice(datagram);
+    let Some(at) = datagram.windows(TOKEN_PLACE.len()).position(|window| window == TOKEN_PLACE) else {
+        return;
+    };
+    let place = proven.iter_mut().skip(at).take(TOKEN_PLACE.len());
+    place.zip(token.bytes()).for_each(|(to, from)| *to = from);
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, proven, &mut reply);
+    check_reply(&mut engine, now, from, reply.get(..bytes).unwrap_or_default());
+}
+
+/// A reply is a JSON object, and starts no conversation when it is sent to a server.
+fn check_reply(engine: &mut Engine<'_>, now: Instant, from: SocketAddr, reply: &[u8]) {
+    if !reply.is_empty() {
+        assert!(json::Object::parse(reply).is_ok(), "the answer is no JSON object");
+        assert_eq!(
+            engine.datagram(now, from, reply, &mut [0; MAX_UDP_REPLY_BYTES]),
+            0,
+            "an answer is answered"
+        );
+    }
 }
 
 /// A sequence of requests to an engine, four bytes a step: what to do, as whom, with which id, and how much later.

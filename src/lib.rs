@@ -11,7 +11,7 @@
 //!    rendered into buffers the caller owns. It allocates nothing, ever, and builds without `std` and `alloc`.
 //! 4. [`net`] (feature `std`): sockets, timers and signals around the engine, and the only code that waits.
 //!
-//! Around them lies [`config`] (feature `std`): what an operator can choose.
+//! Around them lie [`config`], what an operator can choose, and [`cli`], the commands of the program (feature `std`).
 //!
 //! Every transport turns its bytes into the same [`engine::Request`], and the same [`engine::Reply`] goes back out:
 //! what is announced over one protocol is found over every other.
@@ -29,6 +29,8 @@ pub mod rng;
 pub mod time;
 pub mod wire;
 
+#[cfg(feature = "std")]
+pub mod cli;
 #[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]

@@ -75,6 +75,9 @@ pub const PLACES_PER_V6_HOST: u32 = 4;
 pub const PLACES_PER_V6_SITE: u32 = 8;
 /// Places of one IPv6 /48.
 pub const PLACES_PER_V6_NARROW: u32 = 16;
+/// Least time a peer must have stayed to be protected from eviction, in seconds. Its own lifetime, if longer, counts;
+/// it is the client's to choose, and a flood must not buy protection by choosing a short one.
+pub const MIN_TENURE_S: u32 = DEFAULT_TTL_S;
 /// One IPv4 /16 or IPv6 /32 may hold the table's capacity divided by this.
 pub const WIDE_SHARE_DIVISOR: u32 = 8;
 /// Least places of one /16 or /32, however small the table.

@@ -1,2 +1,7 @@
 //! The `waypost` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(waypost::cli::run(std::env::args_os()) as u8)
+}

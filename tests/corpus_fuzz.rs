@@ -20,6 +20,16 @@ fn http_chunked() {
 }
 
 #[test]
+fn http_connection() {
+    replay("http_connection", fuzzing::http_connection);
+}
+
+#[test]
+fn datagram() {
+    replay("datagram", fuzzing::datagram);
+}
+
+#[test]
 fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);
 }

@@ -3,6 +3,18 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::net::SocketAddr;
+
+use waypost::engine::http::{Connection, Wants};
+use waypost::engine::{Engine, Settings, Storage};
+use waypost::limits::MAX_UDP_REPLY_BYTES;
+use waypost::rng::Seed;
+use waypost::time::Instant;
+
+/// Requests counted, after as many that are not.
+const REQUESTS: usize = 10_000;
+/// Different ids announced: more than the table has places for.
+const IDS: usize = 500;
 
 /// Passes everything on to the system's allocator, and counts for each thread.
 struct Counting;
@@ -50,4 +62,150 @@ fn allocations(work: impl FnOnce()) -> u64 {
 fn the_allocator_counts() {
     assert_eq!(allocations(|| ()), 0);
     assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+}
+
+#[test]
+fn http_requests_allocate_nothing() {
+    let requests = http_requests();
+    let mut storage = Box::new(Storage::<256, 1024>::new());
+    let mut engine = storage.engine(unlimited(), &Seed([1; 32]));
+    let mut connection = Box::new(Connection::new());
+    let mut now = Instant::START;
+    let mut statuses = [0; 600];
+    let mut run = || {
+        statuses = [0; 600];
+        for request in requests.iter().cycle().take(REQUESTS) {
+            now = now.plus_ms(20);
+            statuses[ask(&mut connection, &mut engine, now, request)] += 1;
+            engine.tick(now);
+        }
+    };
+    run();
+    assert_eq!(allocations(run), 0, "for {REQUESTS} requests");
+    assert_eq!(statuses[0], 0, "every request has an answer");
+    for (status, at_least) in
+        [(200, REQUESTS / 3), (204, 100), (400, 100), (404, 100), (405, 100), (503, 100)]
+    {
+        assert!(statuses[status] >= at_least, "only {} times {status}", statuses[status]);
+    }
+}
+
+#[test]
+fn datagrams_allocate_nothing() {
+    let mut storage = Box::new(Storage::<256, 1024>::new());
+    let mut engine = storage.engine(unlimited(), &Seed([1; 32]));
+    let from: SocketAddr = "127.0.0.1:40000".parse().unwrap();
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let ask = format!("{{\"type\":\"find_peers\",\"id\":\"1\",\"pad\":\"{:064}\"}}", 0);
+    let bytes = engine.datagram(Instant::START, from, ask.as_bytes(), &mut reply);
+    let answer = String::from_utf8(reply[..bytes].to_vec()).unwrap();
+    let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+    let datagrams = datagrams(token);
+
+    let mut answered = 0;
+    // Slow enough for 20,000 datagrams in the life of the token.
+    let mut now = Instant::START;
+    let mut run = |answered: &mut usize| {
+        for datagram in datagrams.iter().cycle().take(REQUESTS) {
+            now = now.plus_ms(10);
+            *answered += usize::from(engine.datagram(now, from, datagram, &mut reply) > 0);
+            engine.tick(now);
+        }
+    };
+    run(&mut answered);
+    answered = 0;
+    assert_eq!(allocations(|| run(&mut answered)), 0, "for {REQUESTS} datagrams");
+    assert!(answered > REQUESTS * 6 / 10, "only {answered} of {REQUESTS} were answered");
+}
+
+fn unlimited() -> Settings {
+    Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() }
+}
+
+/// Requests of every kind, good and bad.
+fn http_requests() -> Vec<Vec<u8>> {
+    let post = |path: &str, body: &str| {
+        let bytes = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n{body}"
+        )
+    };
+    let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut requests = Vec::new();
+    for id in 0..IDS {
+        let endpoints = "[\"tcp://:9000\",\"udp://[2001:db8::1]:9000\",\"ws://abcdefghijklmnop.onion:80\"]";
+        let lan = "[\"tcp://10.1.2.3:9000\"]";
+        requests.extend([
+            post("/announce", &format!("{{\"id\":\"peer-{id}\",\"endpoints\":{lan},\"network\":\"net-{}\"}}", id % 7)),
+            get(&format!("/peers?network=net-{}&limit=50&transport=tcp,udp&exclude=peer-{id}", id % 9)),
+            post("/announce", &format!("{{\"client_id\":\"peer-{id}\",\"endpoints\":[\"tcp://:9000\"],\"ttl\":60}}")),
+            get("/peers"),
+            post("/hello", "{\"client_id\":\"a\",\"supports\":[\"tcp\",\"udp\"],\"version\":\"1.0\"}"),
+            post("/leave", &format!("{{\"id\":\"peer-{}\"}}", id / 2)),
+            post("/announce", &format!("{{\"id\":\"peer-{id}\",\"endpoints\":{endpoints}}}")),
+            post("/announce", "{\"id\":\"peer\",\"endpoints\":[\"tcp://:9000\"}"),
+            post("/hello", "{\"client_id\":\"a\",\"supports\":[],\"version\":\"9.0\"}"),
+            get("/health"),
+            get("/metrics"),
+            get("/"),
+            get("/challenge?id=a"),
+            get("/.well-known/waypost"),
+            get("/nowhere"),
+            get("/peers?limit=0"),
+            "HEAD /peers HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "OPTIONS /announce HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n".into(),
+            "DELETE /peers HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n".into(),
+            "GET /peers HTTP/1.1\nHost: a\n\n".into(),
+            "GET /peers HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n".into(),
+        ]);
+    }
+    requests.into_iter().map(String::into_bytes).collect()
+}
+
+/// Sends one request, on a new connection if the last one is over. The status of the answer; 0 if there is none.
+fn ask(connection: &mut Connection, engine: &mut Engine<'_>, now: Instant, mut request: &[u8]) -> usize {
+    if matches!(connection.wants(), Wants::Close | Wants::Reset | Wants::Drain) {
+        connection.open(now, SocketAddr::from(([127, 0, 0, 1], 40_000)));
+    }
+    let mut status = 0;
+    loop {
+        match connection.wants() {
+            Wants::Write => {
+                let pending = connection.pending();
+                let digits = pending.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+                let digits = digits.and_then(|digits| str::from_utf8(digits).ok());
+                status = digits.and_then(|digits| digits.parse().ok()).unwrap_or(status);
+                let bytes = pending.len();
+                connection.sent(now, bytes, engine);
+            }
+            Wants::Read if !request.is_empty() => {
+                let space = connection.space();
+                let bytes = space.len().min(request.len());
+                space[..bytes].copy_from_slice(&request[..bytes]);
+                request = &request[bytes..];
+                connection.received(now, bytes, engine);
+            }
+            _ => return status,
+        }
+    }
+}
+
+/// Datagrams of every kind, good and bad.
+fn datagrams(token: &str) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    for id in 0..IDS {
+        datagrams.extend([
+            format!("{{\"type\":\"ping\",\"id\":\"{id}\",\"pad\":\"{:0100}\"}}", 0),
+            format!("{{\"type\":\"find_peers\",\"id\":\"{id}\",\"pad\":\"{:064}\"}}", 0),
+            format!("{{\"type\":\"find_peers\",\"id\":\"{id}\",\"limit\":32,\"token\":\"{token}\"}}"),
+            format!("{{\"type\":\"announce\",\"id\":\"{id}\",\"peer_id\":\"p{id}\",\"port\":9000,\"token\":\"{token}\"}}"),
+            format!("{{\"type\":\"announce\",\"id\":\"{id}\",\"peer_id\":\"q{id}\",\"ttl\":60,\"endpoints\":[\"tcp://:1\"],\"token\":\"{token}\"}}"),
+            format!("{{\"type\":\"announce\",\"id\":\"{id}\",\"peer_id\":\"{:0100}\"}}", 0),
+            format!("{{\"type\":\"leave\",\"id\":\"{id}\",\"peer_id\":\"p{}\",\"token\":\"{token}\"}}", id / 2),
+            String::from("{\"type\":\"pong\",\"id\":\"1\"}"),
+            String::from("{\"type\":\"ping\""),
+        ]);
+    }
+    datagrams.into_iter().map(String::into_bytes).collect()
 }

@@ -325,7 +325,11 @@ impl Simulation<'_> {
             let id = number(peer.id.as_str());
             assert!(found.insert(id), "{id} was named twice");
             let life = self.live.get(&id).unwrap_or_else(|| panic!("{id} was never there, or left"));
-            assert!(!life.is_over(self.now_ms), "{id} expired at {} and was named at {now:?}", life.seen_ms);
+            assert!(
+                !life.is_over(self.now_ms),
+                "{id}, seen at {}, has expired and was named at {now:?}",
+                life.seen_ms
+            );
             assert_eq!(peer.age_s, (self.now_ms - life.seen_ms) / 1000, "the age of {id}");
             let endpoints: Vec<String> = peer.endpoints().map(|endpoint| endpoint.to_string()).collect();
             assert_eq!(endpoints, [format!("udp://{}:9000", address(life.owner))]);

@@ -120,6 +120,9 @@ fn bind_one(kind: Kind, addr: SocketAddr) -> io::Result<(OwnedFd, u16)> {
     if kind == Kind::Http {
         // A restarted server must not wait for the connections of the one before to be forgotten.
         sockopt::set_socket_reuseaddr(&socket, true)?;
+        // An answer is one write, and must not wait for the acknowledgement of the one before. Accepted sockets inherit
+        // it from the listener.
+        sockopt::set_tcp_nodelay(&socket, true)?;
     }
     bind(&socket, &addr)?;
     if kind == Kind::Http {

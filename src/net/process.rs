@@ -42,20 +42,40 @@ pub fn keep_pages_small() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-/// Memory the process has resident, in bytes. `None` where the system does not tell. Allocates nothing.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub fn resident_bytes() -> Option<u64> {
-    use std::io::Read as _;
-    let mut text = [0; 128];
-    let read = std::fs::File::open("/proc/self/statm").ok()?.read(&mut text).ok()?;
-    let pages = resident_pages(text.get(..read)?)?;
-    pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
+/// Tells how much memory the process has resident.
+pub struct ResidentMemory {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    statm: Option<std::fs::File>,
 }
 
-/// Memory the process has resident: this system is not asked.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl ResidentMemory {
+    /// Opens the system's account of the process, once, so that neither a lack of descriptors nor a sandbox stops it.
+    pub fn open() -> Self {
+        Self { statm: std::fs::File::open("/proc/self/statm").ok() }
+    }
+
+    /// The resident memory in bytes; `None` if the system does not tell. Allocates nothing.
+    pub fn bytes(&self) -> Option<u64> {
+        use std::os::unix::fs::FileExt as _;
+        let mut text = [0; 128];
+        let read = self.statm.as_ref()?.read_at(&mut text, 0).ok()?;
+        let pages = resident_pages(text.get(..read)?)?;
+        pages.checked_mul(u64::try_from(rustix::param::page_size()).ok()?)
+    }
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub fn resident_bytes() -> Option<u64> {
-    None
+impl ResidentMemory {
+    /// Opens nothing: this system is not asked.
+    pub fn open() -> Self {
+        Self {}
+    }
+
+    /// Not known here.
+    pub fn bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The second number of `/proc/self/statm` (proc(5)).
@@ -73,7 +93,9 @@ mod tests {
         assert_eq!(resident_pages(b"1234 567 89 1 0 2 0\n"), Some(567));
         assert_eq!(resident_pages(b"1234"), None);
         assert_eq!(resident_pages(b""), None);
-        let bytes = resident_bytes().unwrap();
+        let resident = ResidentMemory::open();
+        let bytes = resident.bytes().unwrap();
+        assert!(resident.bytes().is_some(), "it can be asked again");
         assert!((100_000..10_000_000_000).contains(&bytes), "{bytes}");
     }
 

@@ -49,7 +49,9 @@ pub enum Wants {
     Reset,
 }
 
+// Numbered from 0 up, so that a closed connection is all zero bits and a `static` of it has no place in the binary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 enum Phase {
     #[default]
     Closed,

@@ -63,7 +63,8 @@ impl Activity {
 
 /// A second's place in the ring.
 fn place(second: u64) -> usize {
-    usize::try_from(second % u64::from(ACTIVE_WINDOW_S)).unwrap_or(0)
+    let place = second.checked_rem(ACTIVE_WINDOW_S.into());
+    place.and_then(|place| usize::try_from(place).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -85,7 +85,8 @@ fn wider_prefixes_have_more_but_not_without_end() {
     let base4 = 0xc633_0000; // 198.51.0.0
     let base6 = 0x2001_0db8_u128 << 96;
     // Sources of one prefix, one query each, over and over; how many pass at one moment.
-    let cases: [(&str, Box<dyn Fn(u32) -> CanonicalAddr>, usize); 6] = [
+    type Hosts = Box<dyn Fn(u32) -> CanonicalAddr>;
+    let cases: [(&str, Hosts, usize); 6] = [
         ("v4 /24", Box::new(move |n| v4(base4 | (n % 256))), 60 * 32),
         ("v4 /16", Box::new(move |n| v4(base4 | (n % 65_536))), 60 * 256),
         ("v6 /64", Box::new(move |n| v6(base6 | u128::from(n))), 60),

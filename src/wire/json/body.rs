@@ -156,24 +156,25 @@ impl<'a> HelloBody<'a> {
 }
 
 impl<'a> UdpMessage<'a> {
-    /// Reads what every datagram has. `None` if it is no strict JSON object, asks for nothing we answer, or has no id:
-    /// none of that is answered, least of all the answers of other servers.
-    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
-        let object = Object::parse(datagram).ok()?;
-        let kind = match object.text(Field::Type).ok()?? {
-            "ping" => MessageKind::Ping,
-            "find_peers" => MessageKind::FindPeers,
-            "announce" => MessageKind::Announce,
-            "leave" => MessageKind::Leave,
-            _ => return None,
+    /// Reads what every datagram has.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is no strict JSON object, [`Error::Field`] with [`Field::Type`] if it asks for nothing
+    /// a server answers (least of all the answers of other servers), or with another field that is not as it must be.
+    pub fn parse(datagram: &'a [u8]) -> Result<Self, Error> {
+        let object = Object::parse(datagram)?;
+        let kind = match object.text(Field::Type)? {
+            Some("ping") => MessageKind::Ping,
+            Some("find_peers") => MessageKind::FindPeers,
+            Some("announce") => MessageKind::Announce,
+            Some("leave") => MessageKind::Leave,
+            _ => return Err(Error::Field(Field::Type)),
         };
-        let id = object.text(Field::Id).ok()??;
-        if !(1..=MAX_MESSAGE_ID_BYTES).contains(&id.len()) {
-            return None;
-        }
-        let token = object.text(Field::Token).ok()?;
-        let padded = object.has_text(Field::Pad).ok()?;
-        Some(Self { kind, id, token, padded, object })
+        let fits = |id: &&str| (1..=MAX_MESSAGE_ID_BYTES).contains(&id.len());
+        let id = object.text(Field::Id)?.filter(fits).ok_or(Error::Field(Field::Id))?;
+        let token = object.text(Field::Token)?;
+        let padded = object.has_text(Field::Pad)?;
+        Ok(Self { kind, id, token, padded, object })
     }
 
     /// Reads the fields of a `find_peers`.
@@ -293,20 +294,20 @@ mod tests {
         assert_eq!((message.kind, message.id, message.token), (MessageKind::Announce, "1", None));
         assert!(message.padded);
         assert_eq!(message.announce().unwrap().port, Some(9));
-        for datagram in [
-            r#"{"type":"ping"}"#,
-            r#"{"id":"1"}"#,
-            r#"{"type":"ping","id":1}"#,
-            r#"{"type":"ping","id":""}"#,
-            r#"{"type":"ping","id":"\n"}"#,
-            r#"{"type":"ping","id":"123456789012345678901234567890123"}"#,
-            r#"{"type":"ping","id":"1","token":1}"#,
-            r#"{"type":"ping","id":"1","pad":1}"#,
-            r#"{"type":"pong","id":"1"}"#,
-            r#"{"type":"PING","id":"1"}"#,
-            r#"{"type":"ping","id":"1"}}"#,
+        for (datagram, error) in [
+            (r#"{"type":"ping"}"#, Error::Field(Field::Id)),
+            (r#"{"type":"ping","id":1}"#, Error::Field(Field::Id)),
+            (r#"{"type":"ping","id":""}"#, Error::Field(Field::Id)),
+            (r#"{"type":"ping","id":"\n"}"#, Error::Field(Field::Id)),
+            (r#"{"type":"ping","id":"123456789012345678901234567890123"}"#, Error::Field(Field::Id)),
+            (r#"{"type":"ping","id":"1","token":1}"#, Error::Field(Field::Token)),
+            (r#"{"type":"ping","id":"1","pad":1}"#, Error::Field(Field::Pad)),
+            (r#"{"id":"1"}"#, Error::Field(Field::Type)),
+            (r#"{"type":"pong","id":"1"}"#, Error::Field(Field::Type)),
+            (r#"{"type":"PING","id":"1"}"#, Error::Field(Field::Type)),
+            (r#"{"type":"ping","id":"1"}}"#, Error::Malformed),
         ] {
-            assert!(UdpMessage::parse(datagram.as_bytes()).is_none(), "{datagram}");
+            assert_eq!(UdpMessage::parse(datagram.as_bytes()).map(drop), Err(error), "{datagram}");
         }
     }
 

@@ -1,4 +1,7 @@
-//! Behaviour of the whole table.
+//! Behaviour of the whole table: lifetimes, views; below, admission and sampling.
+
+mod admission;
+mod sampling;
 
 use std::boxed::Box;
 use std::string::String;
@@ -7,7 +10,7 @@ use std::vec::Vec;
 use super::*;
 use crate::engine::request::{PeersQuery, SchemeList};
 
-/// A table in storage of its own, with everything needed to drive it.
+/// A table with everything needed to drive it.
 struct Bench {
     table: PeerTable<'static>,
     rng: Rng,
@@ -16,8 +19,10 @@ struct Bench {
 
 impl Bench {
     fn new<const PEERS: usize>(capacity: usize, seed: u8) -> Self {
-        let storage = Box::leak(Box::new(PeerStorage::<PEERS>::new()));
-        let table = PeerTable::new(storage, capacity, HashKey::new([seed; 16]));
+        // Storage is made on the stack, several times over in a debug build, and a test's stack is small.
+        let stack = std::thread::Builder::new().stack_size((1 << 20) + 8 * size_of::<PeerStorage<PEERS>>());
+        let storage = stack.spawn(|| Box::new(PeerStorage::<PEERS>::new())).unwrap().join().unwrap();
+        let table = PeerTable::new(Box::leak(storage), capacity, HashKey::new([seed; 16]));
         Self { table, rng: Rng::new(HashKey::new([!seed; 16])), now: Instant::from_s(1000) }
     }
 
@@ -151,4 +156,57 @@ fn a_sweep_is_bounded_and_says_when_there_is_more() {
     assert!(b.table.expire(b.now));
     assert!(!b.table.expire(b.now));
     assert_eq!((b.table.len(), b.table.expirations(), b.table.active()), (0, 150, 0));
+}
+
+#[test]
+fn an_expired_peer_makes_room_before_its_second_is_over() {
+    let mut b = Bench::new::<2>(2, 1);
+    b.now = Instant::from_ms(1_000_400);
+    b.announce("old", "20.1.0.1", &[PUBLIC]);
+    b.now = b.now.plus_s(100);
+    b.announce("new", "20.2.0.1", &[PUBLIC]);
+    b.now = Instant::from_ms(1_300_400);
+    b.announce("newer", "20.3.0.1", &[PUBLIC]);
+    assert_eq!((b.table.evictions(), b.table.expirations()), (0, 1));
+    assert!(b.has("new") && b.has("newer") && !b.has("old"));
+}
+
+#[test]
+fn a_lan_endpoint_is_shown_to_the_lan_and_to_the_same_address() {
+    let lan = "tcp://192.168.1.5:9000";
+    let mut b = Bench::new::<4>(4, 1);
+    let v4 = b.announce("a", "198.51.100.7", &[PUBLIC, lan]);
+    assert_eq!(b.shown(v4, STRANGER, &[]), [PUBLIC]);
+    assert_eq!(b.shown(v4, "198.51.100.8", &[]), [PUBLIC]);
+    for neighbour in ["198.51.100.7", "10.0.0.1", "127.0.0.1", "fe80::1"] {
+        assert_eq!(b.shown(v4, neighbour, &[]), [PUBLIC, lan], "{neighbour}");
+    }
+    let v6 = b.announce("b", "2001:db8:1:2::7", &["udp://[2001:db8:1:2::7]:1", lan]);
+    assert_eq!(b.shown(v6, "2001:db8:1:2:ffff::9", &[]).len(), 2, "the same /64");
+    assert_eq!(b.shown(v6, "2001:db8:1:3::7", &[]).len(), 1, "the /64 beside it");
+    assert_eq!(b.shown(v6, "198.51.100.7", &[]).len(), 1);
+}
+
+#[test]
+fn a_view_shows_only_the_wanted_schemes() {
+    let mut b = Bench::new::<4>(4, 1);
+    let all = ["tcp://198.51.100.7:1", "udp://198.51.100.7:2", "quic://192.168.1.5:3", "ws://x.onion:4"];
+    let slot = b.announce("a", "198.51.100.7", &all);
+    assert_eq!(b.shown(slot, "198.51.100.7", &[]), all);
+    assert_eq!(b.shown(slot, STRANGER, &["ws", "udp", "quic"]), [all[1], all[3]]);
+    assert!(b.shown(slot, STRANGER, &["quic"]).is_empty());
+    assert!(b.table.view(slot, b.now, addr(STRANGER), &["quic", "wss"]).is_none());
+}
+
+#[test]
+fn ids_of_different_networks_are_different_peers() {
+    let mut b = Bench::new::<8>(8, 1);
+    for network in 0..3 {
+        b.try_announce(network, "a", "198.51.100.7", 300, &[PUBLIC]).unwrap();
+    }
+    assert_eq!((b.table.len(), b.table.networks()), (3, 3));
+    let slot = b.table.find(b.now, key(1), PeerId::parse("a").unwrap()).unwrap();
+    b.table.remove(slot);
+    assert_eq!((b.table.len(), b.table.networks()), (2, 2));
+    assert!(b.has("a"));
 }

@@ -1,0 +1,190 @@
+//! `waypost serve`: reads the configuration, takes its memory and its sockets, says what it is, and serves.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use argh::FromArgs;
+
+use super::{Exit, complain, say, warn};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::limits::{MAX_CONNECTIONS, SPARE_DESCRIPTORS};
+use crate::net::clock::Clock;
+use crate::net::listen::Sockets;
+use crate::net::memory::{self, MEMORY, Memory};
+use crate::net::signal::{EndSignals, Ending};
+use crate::net::{Server, process};
+use crate::wire::hex;
+
+/// run a bootstrap server
+#[derive(FromArgs)]
+#[argh(
+    subcommand,
+    name = "serve",
+    note = "Every option is also an environment variable (--udp-port is UDP_PORT) and a key of the configuration file. \
+            A flag beats a variable, a variable beats the file. Lists are separated by commas in a variable."
+)]
+pub(super) struct Serve {
+    /// HTTP port, 0 for any free one (default 8080)
+    #[argh(option, arg_name = "port")]
+    port: Option<String>,
+    /// UDP port, 0 for no UDP, "auto" for any free one (default 6881)
+    #[argh(option, arg_name = "port")]
+    udp_port: Option<String>,
+    /// address to listen on instead of all (repeatable, at most 4)
+    #[argh(option, arg_name = "address")]
+    bind: Vec<String>,
+    /// seconds a peer lives without a new announce (default 300)
+    #[argh(option, arg_name = "seconds")]
+    peer_ttl: Option<String>,
+    /// longest life a client may ask for, in seconds (default 3600)
+    #[argh(option, arg_name = "seconds")]
+    max_ttl: Option<String>,
+    /// peers to have room for (default and most: the capacity of the build)
+    #[argh(option, arg_name = "peers")]
+    max_peers: Option<String>,
+    /// queries a minute for one address, 0 for no limit (default 60)
+    #[argh(option, arg_name = "queries")]
+    rate_limit: Option<String>,
+    /// announces a minute for one address, 0 for no limit (default 30)
+    #[argh(option, arg_name = "announces")]
+    announce_limit: Option<String>,
+    /// proof of work: off or auto (default auto); this build never asks for any
+    #[argh(option, arg_name = "bits")]
+    pow: Option<String>,
+    /// refuse unsigned announces
+    #[argh(switch)]
+    require_signed: bool,
+    /// accept endpoints whose address is not the announcer's
+    #[argh(switch)]
+    allow_foreign_endpoints: bool,
+    /// believe X-Forwarded-For from this block of addresses (repeatable, at most 16)
+    #[argh(option, arg_name = "cidr")]
+    trusted_proxy: Vec<String>,
+    /// serve only this network (repeatable, at most 8; default any)
+    #[argh(option, arg_name = "name")]
+    network: Vec<String>,
+    /// DNS-SD service name (default pscryptochat); this build does not advertise
+    #[argh(option, arg_name = "name")]
+    service: Option<String>,
+    /// do not advertise on the LAN
+    #[argh(switch)]
+    no_mdns: bool,
+    /// give one client network the same sample for 10 minutes
+    #[argh(switch)]
+    stable_samples: bool,
+    /// JSON file with the same keys
+    #[argh(option, arg_name = "file")]
+    config: Option<String>,
+    /// file with an Ed25519 seed; not in this build
+    #[argh(option, arg_name = "file")]
+    identity: Option<String>,
+}
+
+impl Serve {
+    /// Serves until a signal comes.
+    pub(super) fn run(&self) -> Exit {
+        let clock = Clock::start();
+        let flags = self.flags();
+        let flags = flags.iter().map(|(name, texts)| (*name, texts.as_slice()));
+        let file = self.config.as_deref().map(Path::new);
+        let config = match Config::load(file, flags, |variable| std::env::var_os(variable)) {
+            Ok(config) => config,
+            Err(error) => return complain(error, Exit::Usage),
+        };
+        match serve(config, clock) {
+            Ok(Ending::Terminated) => Exit::Done,
+            Ok(Ending::Interrupted) => Exit::Interrupted,
+            Err(line) => complain(line, Exit::Failed),
+        }
+    }
+
+    /// What was given on the command line, by the names of the settings.
+    fn flags(&self) -> [(&'static str, Vec<String>); 17] {
+        let one = |value: &Option<String>| value.iter().cloned().collect();
+        let switch = |on: bool| if on { vec!["true".into()] } else { Vec::new() };
+        [
+            ("port", one(&self.port)),
+            ("udp-port", one(&self.udp_port)),
+            ("bind", self.bind.clone()),
+            ("peer-ttl", one(&self.peer_ttl)),
+            ("max-ttl", one(&self.max_ttl)),
+            ("max-peers", one(&self.max_peers)),
+            ("rate-limit", one(&self.rate_limit)),
+            ("announce-limit", one(&self.announce_limit)),
+            ("pow", one(&self.pow)),
+            ("require-signed", switch(self.require_signed)),
+            ("allow-foreign-endpoints", switch(self.allow_foreign_endpoints)),
+            ("trusted-proxy", self.trusted_proxy.clone()),
+            ("network", self.network.clone()),
+            ("service", one(&self.service)),
+            ("no-mdns", switch(self.no_mdns)),
+            ("stable-samples", switch(self.stable_samples)),
+            ("identity", one(&self.identity)),
+        ]
+    }
+}
+
+/// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
+fn serve(config: Config, clock: Clock) -> Result<Ending, String> {
+    process::keep_pages_small();
+    let seed = process::seed().map_err(|error| format!("no randomness from the system: {error}"))?;
+    let mut signals = EndSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let sockets = Sockets::bind(config.port, config.udp_port, &config.bind).map_err(|e| e.to_string())?;
+    check_descriptors();
+
+    let mut memory = MEMORY.try_lock().map_err(|_| "another server runs in this process")?;
+    let Memory { storage, connections } = &mut *memory;
+    let engine = RefCell::new(storage.engine(config.engine, &seed));
+    describe(&sockets, &engine.borrow(), clock).map_err(|error| error.to_string())?;
+    let server = Server { sockets, engine: &engine, connections, clock };
+    smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
+}
+
+/// Makes room for one descriptor a connection, and warns if there is none.
+fn check_descriptors() {
+    let wanted = u64::try_from(MAX_CONNECTIONS).unwrap_or(u64::MAX).saturating_add(SPARE_DESCRIPTORS);
+    let allowed = process::raise_descriptor_limit(wanted);
+    if allowed < wanted {
+        warn(format_args!(
+            "only {allowed} descriptors are allowed, {wanted} are needed for {MAX_CONNECTIONS} connections; \
+             raise the limit (ulimit -n)"
+        ));
+    }
+}
+
+/// Prints what the server is: a fact a line, `ready` last.
+fn describe(sockets: &Sockets, engine: &Engine<'_>, clock: Clock) -> Result<(), Box<dyn std::error::Error>> {
+    let mut text = String::new();
+    let mut listening = |protocol: &str, addr: SocketAddr| writeln!(text, "listening  {protocol:<4}  {addr}");
+    for socket in &sockets.tcp {
+        listening("http", socket.local_addr()?)?;
+    }
+    for socket in &sockets.udp {
+        listening("udp", socket.local_addr()?)?;
+    }
+    if sockets.udp.is_empty() {
+        writeln!(text, "listening  udp   off")?;
+    }
+    if let Some(cause) = &sockets.no_ipv6 {
+        writeln!(text, "ipv6       none: {cause}")?;
+    }
+    let settings = engine.settings();
+    let identity: String =
+        engine.bootstrap_id().iter().flat_map(|&byte| hex::encode(byte)).map(char::from).collect();
+    writeln!(text, "identity   {identity}")?;
+    write!(text, "capacity   {} peers, {MAX_CONNECTIONS} connections, ", engine.peers().capacity())?;
+    match settings.networks.len() {
+        0 => writeln!(text, "any network")?,
+        1 => writeln!(text, "1 network")?,
+        networks => writeln!(text, "{networks} networks")?,
+    }
+    writeln!(text, "mdns       not in this build")?;
+    let (fixed, ceiling) = (memory::FIXED_BYTES, memory::CEILING_BYTES);
+    writeln!(text, "memory     {fixed} bytes fixed, resident at most {ceiling} bytes")?;
+    write!(text, "ready      in {} ms", clock.now().as_ms())?;
+    say(text);
+    Ok(())
+}

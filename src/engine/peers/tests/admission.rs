@@ -1,0 +1,350 @@
+//! Admission: caps, longest-queue-drop, tenure, and what floods can and cannot do.
+
+use std::collections::BTreeMap;
+use std::format;
+
+use super::*;
+use crate::addr::{Level, Prefix};
+use crate::limits::{MIN_TENURE_S, PLACES_PER_V4_HOST, PLACES_PER_V4_NARROW, PLACES_PER_V6_NARROW};
+
+/// How many of `sources` get a place, one new peer each; the first is called `NAME-0`.
+fn admitted(b: &mut Bench, name: &str, sources: impl Iterator<Item = String>) -> usize {
+    let announce = |(n, source): (usize, String)| {
+        b.try_announce(0, &format!("{name}-{n}"), &source, 300, &[PUBLIC]).is_some()
+    };
+    sources.enumerate().map(announce).filter(|&admitted| admitted).count()
+}
+
+#[test]
+fn every_prefix_has_its_cap() {
+    let b = &mut Bench::new::<800>(800, 1);
+    let wide = 800 / 8;
+    assert_eq!(admitted(b, "a", (0..50).map(|_| "20.0.0.1".into())), 16);
+    assert_eq!(admitted(b, "b", (0..50).map(|n| format!("20.0.0.{}", n + 2))), 32 - 16);
+    assert_eq!(admitted(b, "c", (0..200).map(|n| format!("20.0.{}.1", n + 1))), wide - 32);
+    assert_eq!(admitted(b, "d", (0..50).map(|n| format!("2001:db8::{n:x}"))), 4);
+    assert_eq!(admitted(b, "e", (0..50).map(|n| format!("2001:db8:0:{:x}::1", n + 1))), 8 - 4);
+    assert_eq!(admitted(b, "f", (0..50).map(|n| format!("2001:db8:0:{:x}00::1", n + 1))), 16 - 8);
+    assert_eq!(admitted(b, "g", (0..200).map(|n| format!("2001:db8:{:x}::1", n + 1))), wide - 16);
+    assert_eq!(admitted(b, "h", (0..50).map(|_| "2001:db9::1".into())), 4);
+    // A place given up is a place to have again.
+    let slot = b.table.find(b.now, key(0), PeerId::parse("a-0").unwrap()).unwrap();
+    b.table.remove(slot);
+    assert_eq!(admitted(b, "i", (0..50).map(|_| "20.0.0.1".into())), 1);
+    audit(b);
+}
+
+#[test]
+fn a_cap_makes_room_in_the_very_millisecond_a_peer_expires() {
+    let b = &mut Bench::new::<200>(200, 1);
+    b.now = Instant::from_ms(1_000_400);
+    assert_eq!(admitted(b, "j", (0..17).map(|_| "20.0.0.1".into())), 16);
+    b.now = Instant::from_ms(1_300_399);
+    assert!(b.try_announce(0, "new", "20.0.0.1", 300, &[PUBLIC]).is_none());
+    b.now = Instant::from_ms(1_300_400);
+    assert!(b.try_announce(0, "new", "20.0.0.1", 300, &[PUBLIC]).is_some());
+    assert_eq!((b.table.len(), b.table.expirations()), (1, 16));
+}
+
+#[test]
+fn small_tables_give_a_wide_prefix_four_places() {
+    let b = &mut Bench::new::<16>(16, 1);
+    assert_eq!(admitted(b, "k", (0..10).map(|n| format!("20.0.{n}.1"))), 4);
+}
+
+#[test]
+fn the_lan_has_no_caps_and_is_not_evicted() {
+    let b = &mut Bench::new::<64>(64, 1);
+    b.announce("public", "198.51.100.7", &[PUBLIC]);
+    assert_eq!(admitted(b, "l", (0..63).map(|_| "192.168.1.5".into())), 63);
+    // The only peer to go is the public one; after it, there is none.
+    assert_eq!(admitted(b, "m", ["127.0.0.1".into()].into_iter()), 1);
+    assert!(!b.has("public"));
+    assert_eq!(admitted(b, "n", ["127.0.0.1".into(), "20.0.0.1".into(), "fd00::1".into()].into_iter()), 0);
+    assert_eq!((b.table.len(), b.table.evictions()), (64, 1));
+    assert!(b.try_announce(0, "l-0", "192.168.1.5", 300, &[PUBLIC]).is_some(), "a refresh works");
+    audit(b);
+}
+
+#[test]
+fn a_refresh_from_elsewhere_moves_the_peer_whatever_the_caps() {
+    let b = &mut Bench::new::<200>(200, 1);
+    assert_eq!(admitted(b, "o", (0..16).map(|_| "20.0.0.1".into())), 16);
+    b.announce("mover", "30.0.0.1", &[PUBLIC]);
+    let slot = b.announce("mover", "20.0.0.1", &[PUBLIC]);
+    assert_eq!(b.table.source(slot), addr("20.0.0.1"));
+    assert_eq!(b.table.groups.crowd(&b.table.groups.origin(addr("20.0.0.1")).unwrap()).host, 17);
+    audit(b);
+    b.announce("mover", "192.168.1.1", &[PUBLIC]);
+    audit(b);
+    b.announce("mover", "2001:db8::1", &[PUBLIC]);
+    audit(b);
+}
+
+#[test]
+fn tenure_takes_a_lifetime_and_a_refresh() {
+    let b = &mut Bench::new::<64>(64, 1);
+    let start = b.now;
+    for (id, ttl_s, earned_s) in [("short", 30, MIN_TENURE_S), ("usual", 300, 300), ("long", 900, 900)] {
+        b.now = start;
+        b.try_announce(0, id, "20.0.0.1", ttl_s, &[PUBLIC]).unwrap();
+        let before = b.table.protected();
+        for at_s in (0..earned_s).step_by(20).chain([earned_s - 1]) {
+            b.now = start.plus_s(at_s);
+            b.try_announce(0, id, "20.0.0.1", ttl_s, &[PUBLIC]).unwrap();
+            assert_eq!(b.table.protected(), before, "{id} at {at_s}");
+        }
+        b.now = start.plus_s(earned_s);
+        let slot = b.try_announce(0, id, "20.0.0.1", ttl_s, &[PUBLIC]).unwrap();
+        assert_eq!(b.table.protected(), before + 1, "{id}");
+        b.table.remove(slot);
+        assert_eq!(b.table.protected(), before);
+        audit(b);
+    }
+}
+
+#[test]
+fn protection_is_for_half_the_table_and_for_a_share_of_each_wide_prefix() {
+    let b = &mut Bench::new::<64>(64, 1);
+    let names: Vec<(String, String)> =
+        (0..64).map(|n| (format!("p{n}"), format!("{}.0.{n}.1", 20 + n / 8))).collect();
+    for round in 0..2 {
+        b.now = b.now.plus_s(150 * round);
+        for (id, source) in &names {
+            b.announce(id, source, &[PUBLIC]);
+        }
+    }
+    b.now = b.now.plus_s(150);
+    for (id, source) in &names {
+        b.announce(id, source, &[PUBLIC]);
+    }
+    assert_eq!(b.table.protected(), 32);
+    audit(b);
+    // Nine protected peers that all move to one /16 keep eight protections.
+    let protected: Vec<String> = (0..9).map(|n| names[n].0.clone()).collect();
+    for (n, id) in protected.iter().enumerate() {
+        b.announce(id, &format!("99.0.{n}.1"), &[PUBLIC]);
+    }
+    assert_eq!(b.table.protected(), 31);
+    audit(b);
+}
+
+/// Recounts everything the groups know from the peers themselves.
+fn audit(b: &Bench) {
+    let table = &b.table;
+    let live: Vec<(u32, &Peer)> =
+        (0u32..).zip(table.peers.iter()).filter(|(_, peer)| peer.expires > Instant::START).collect();
+    assert_eq!(live.len(), table.len());
+    assert_eq!(live.iter().filter(|(_, peer)| peer.protected).count(), table.protected());
+    let mut open: BTreeMap<Prefix, BTreeMap<Prefix, u32>> = BTreeMap::new();
+    for (_, peer) in &live {
+        let Some(origin) = table.groups.origin(peer.source) else {
+            assert!(!peer.protected && peer.groups.narrow_and_wide().is_none());
+            continue;
+        };
+        let crowd = table.groups.crowd(&origin);
+        let count = |level| {
+            let same = |other: &Peer| {
+                !other.source.is_lan() && other.source.prefix(level) == peer.source.prefix(level)
+            };
+            live.iter().filter(|(_, other)| same(other)).count() as u32
+        };
+        assert_eq!(
+            (crowd.host, crowd.narrow, crowd.wide),
+            (count(Level::Host), count(Level::Narrow), count(Level::Wide))
+        );
+        assert!(crowd.site.is_none_or(|site| site == count(Level::Site)));
+        let narrows = open.entry(peer.source.prefix(Level::Wide)).or_default();
+        *narrows.entry(peer.source.prefix(Level::Narrow)).or_default() += u32::from(!peer.protected);
+        let all = live.iter().filter(|(_, other)| !other.source.is_lan());
+        let same =
+            all.filter(|(_, other)| other.source.prefix(Level::Wide) == peer.source.prefix(Level::Wide));
+        let protected = same.filter(|(_, other)| other.protected).count() as u32;
+        assert_eq!(table.groups.closed_in_wide(peer.groups), protected);
+    }
+    let sizes: Vec<u32> = open.values().map(|narrows| narrows.values().sum()).collect();
+    let largest = sizes.iter().copied().max().unwrap_or(0);
+    let tied = sizes.iter().filter(|&&size| size == largest && size > 0).count() as u32;
+    assert_eq!(table.groups.largest_wide(), (largest, tied));
+}
+
+/// What the model knows of a peer.
+#[derive(Clone, Debug)]
+struct Known {
+    source: CanonicalAddr,
+    expires: Instant,
+    protected: bool,
+}
+
+/// What may go for a newcomer, by the rule's own words, counted the slow way.
+fn check_displacement(before: &BTreeMap<String, Known>, newcomer: CanonicalAddr, gone: Option<&Known>) {
+    let open: Vec<&Known> =
+        before.values().filter(|known| !known.protected && !known.source.is_lan()).collect();
+    let own = (!newcomer.is_lan()).then(|| newcomer.prefix(Level::Wide));
+    let mut sizes: BTreeMap<Prefix, u32> = own.map(|wide| (wide, 1)).into_iter().collect();
+    open.iter().for_each(|known| *sizes.entry(known.source.prefix(Level::Wide)).or_default() += 1);
+    let largest = sizes.values().copied().max().unwrap_or(0);
+    let is_largest = |wide: Prefix| sizes.get(&wide) == Some(&largest);
+    let Some(gone) = gone else {
+        // Refused: nobody is open, or its own prefix is the largest and has no open peer.
+        let own_open = open.iter().filter(|known| Some(known.source.prefix(Level::Wide)) == own).count();
+        assert!(open.is_empty() || (own.is_some_and(is_largest) && own_open == 0), "refused without reason");
+        return;
+    };
+    assert!(!gone.protected && !gone.source.is_lan(), "a protected peer was evicted");
+    let wide = gone.source.prefix(Level::Wide);
+    assert!(is_largest(wide), "evicted from a prefix that was not the largest");
+    let rivals = sizes.values().filter(|&&size| size == largest).count();
+    if own.is_some_and(is_largest) && rivals == 1 {
+        assert_eq!(Some(wide), own, "a newcomer of the largest prefix displaced another's peer");
+    }
+    let mut narrows: BTreeMap<Prefix, u32> = BTreeMap::new();
+    let inside = open.iter().filter(|known| known.source.prefix(Level::Wide) == wide);
+    inside.for_each(|known| *narrows.entry(known.source.prefix(Level::Narrow)).or_default() += 1);
+    let largest = narrows.values().copied().max();
+    assert_eq!(
+        narrows.get(&gone.source.prefix(Level::Narrow)).copied(),
+        largest,
+        "not of the largest /24 or /48"
+    );
+}
+
+/// A source from few prefixes, so that they compete.
+fn random_source(rng: &mut Rng) -> String {
+    let (wide, narrow, host) = (rng.below(10), rng.below(3), rng.below(6));
+    match rng.below(12) {
+        0 => format!("192.168.{narrow}.{host}"),
+        1..=3 => format!("2001:{:x}:{narrow:x}:{:x}::1", 0xdb8 + wide, host * 0x55),
+        // One prefix floods.
+        4..=6 => format!("66.6.{narrow}.{}", rng.below(200)),
+        _ => format!("{}.0.{narrow}.{host}", 20 + wide * wide),
+    }
+}
+
+fn random_run(seed: u8) {
+    let capacity = [9, 17, 33, 64][usize::from(seed % 4)];
+    let b = &mut Bench::new::<64>(capacity, seed);
+    let rng = &mut Rng::new(HashKey::new([seed ^ 0x5a; 16]));
+    let mut model: BTreeMap<String, Known> = BTreeMap::new();
+    for step in 0..600 {
+        b.now = b.now.plus_ms(if rng.below(60) == 0 { 90_000 } else { rng.below(1500).into() });
+        model.retain(|_, known| known.expires > b.now);
+        let id = format!("{}", rng.below(3 * capacity as u32));
+        let (source, ttl_s) = (random_source(rng), 30 + rng.below(400));
+        if rng.below(10) == 0 {
+            let slot = b.table.find(b.now, key(0), PeerId::parse(&id).unwrap());
+            assert_eq!(slot.is_some(), model.remove(&id).is_some());
+            slot.into_iter().for_each(|slot| b.table.remove(slot));
+            continue;
+        }
+        let before = model.clone();
+        let (was_full, evictions) = (model.len() == capacity, b.table.evictions());
+        let slot = b.try_announce(0, &id, &source, ttl_s, &[PUBLIC]);
+        if let Some(Slot(slot)) = slot {
+            let &Peer { source, expires, protected, .. } = b.table.peer(slot);
+            model.insert(id.clone(), Known { source, expires, protected });
+        }
+        let now = b.now;
+        let listed = |id: &String| {
+            b.table.lookup(key(0), PeerId::parse(id).unwrap()).is_some_and(|slot| b.table.is_live(slot, now))
+        };
+        let gone: Vec<String> = before.keys().filter(|id| !listed(id)).cloned().collect();
+        let evicted = b.table.evictions() - evictions;
+        assert_eq!(gone.len() as u64, evicted, "step {step}");
+        assert!(evicted == 0 || (evicted == 1 && was_full && !before.contains_key(&id)), "step {step}");
+        if was_full && !before.contains_key(&id) {
+            let origin = b.table.groups.origin(addr(&source));
+            let capped = slot.is_none() && !b.table.may_join(origin.as_ref());
+            if !capped {
+                check_displacement(&before, addr(&source), gone.first().map(|id| &before[id]));
+            }
+        }
+        for id in &gone {
+            model.remove(id);
+        }
+        if step % 50 == 0 {
+            // The audit counts what is in the table, swept or not; so sweep first.
+            while b.table.expire(b.now) {}
+            audit(b);
+        }
+    }
+    assert!(b.table.evictions() > 0);
+}
+
+#[test]
+fn a_newcomer_displaces_only_whom_the_rule_says() {
+    let first = std::env::var("WAYPOST_SEED").ok().and_then(|seed| seed.parse().ok());
+    for seed in first.map_or(0..=39, |seed| seed..=seed) {
+        let run = std::panic::catch_unwind(|| random_run(seed));
+        assert!(run.is_ok(), "failed with WAYPOST_SEED={seed}");
+    }
+}
+
+/// What became of the honest, in the attack of SECURITY's section 3.3.
+struct Outcome {
+    established_listed: u32,
+    newcomers_listed: u32,
+    attackers_listed: u32,
+}
+
+/// 1024 places; 200 honest peers that have been there for two lifetimes, 100 more that join during the attack, all in
+/// prefixes of their own; `flood` announces of new ids, spread evenly over 600 s, from `attacker(n)`.
+fn attack(flood: u32, attacker: impl Fn(u32) -> String) -> Outcome {
+    let b = &mut Bench::new::<1024>(1024, 1);
+    let honest = |n: u32| (format!("honest-{n}"), format!("{}.{}.0.1", 20 + n / 200, n % 200));
+    let announce = |b: &mut Bench, n: u32| {
+        let (id, source) = honest(n);
+        b.try_announce(0, &id, &source, 300, &[PUBLIC]);
+    };
+    let start = b.now;
+    for at_s in [0, 150, 300, 450] {
+        b.now = start.plus_s(at_s);
+        (0..200).for_each(|n| announce(b, n));
+    }
+    let start = b.now.plus_s(1);
+    for n in 0..flood {
+        let elapsed_ms = u64::from(n) * 600_000 / u64::from(flood);
+        let second = u32::try_from(elapsed_ms / 1000).unwrap();
+        if start.plus_ms(elapsed_ms).as_s() != b.now.as_s() {
+            b.now = start.plus_ms(elapsed_ms);
+            b.table.expire(b.now);
+            // Everyone honest announces every 150 s; a newcomer joins every 6 s.
+            (0..200 + second / 6).filter(|n| n % 150 == second % 150).for_each(|n| announce(b, n));
+            if second % 6 == 0 {
+                announce(b, 200 + second / 6);
+            }
+        }
+        b.now = start.plus_ms(elapsed_ms);
+        b.try_announce(0, &format!("a{n}"), &attacker(n), 300, &["tcp://198.51.100.7:1"]);
+    }
+    let is_listed = |b: &mut Bench, n: &u32| b.has(&honest(*n).0);
+    let established_listed = (0..200).filter(|n| is_listed(b, n)).count() as u32;
+    let newcomers_listed = (200..300).filter(|n| is_listed(b, n)).count() as u32;
+    let attackers_listed = b.table.len() as u32 - established_listed - newcomers_listed;
+    Outcome { established_listed, newcomers_listed, attackers_listed }
+}
+
+#[test]
+fn a_flood_from_one_prefix_gets_its_cap_and_displaces_nobody() {
+    let v4 = attack(120_000, |n| format!("66.6.6.{}", n % 256));
+    assert_eq!((v4.established_listed, v4.newcomers_listed), (200, 100));
+    assert!(v4.attackers_listed <= PLACES_PER_V4_NARROW);
+    let v6 = attack(120_000, |n| format!("2001:db8:6:{:x}::{:x}", n % 65_536, n / 65_536));
+    assert_eq!((v6.established_listed, v6.newcomers_listed), (200, 100));
+    assert!(v6.attackers_listed <= PLACES_PER_V6_NARROW);
+    let one = attack(20_000, |_| "66.6.6.6".into());
+    assert_eq!((one.established_listed, one.newcomers_listed), (200, 100));
+    assert!(one.attackers_listed <= PLACES_PER_V4_HOST);
+    let wide = attack(50_000, |n| format!("66.6.{}.{}", n / 256 % 256, n % 256));
+    assert_eq!((wide.established_listed, wide.newcomers_listed), (200, 100));
+    assert!(wide.attackers_listed <= 1024 / 8);
+}
+
+#[test]
+fn a_flood_from_everywhere_does_not_displace_the_established() {
+    let bots = attack(50_000, |n| format!("{}.{}.0.1", 130 + n % 4600 / 200, n % 200));
+    assert!(bots.established_listed >= 198, "{} of 200", bots.established_listed);
+    let hosts = attack(50_000, |n| format!("{}.{}.0.1", 130 + n % 256 / 200, n % 200));
+    assert!(hosts.established_listed >= 198, "{} of 200", hosts.established_listed);
+    assert!(hosts.newcomers_listed >= 90, "{} of 100", hosts.newcomers_listed);
+}

@@ -1,0 +1,210 @@
+//! JSON over UDP: one object a datagram, `type` names it, `id` is echoed.
+//!
+//! # The token rule
+//!
+//! A source address can be forged, so an answer to an address that has not proved itself is never longer than the
+//! request: the buffer it is rendered into is no longer. An address proves itself with a token this server sent to it.
+//! Without one:
+//!
+//! - `ping` gets a `pong`, with `server_id` and `you` if they fit;
+//! - `find_peers` with a `pad` gets as many peers as fit, and a token;
+//! - everything else gets a token, and nothing is changed;
+//! - what does not fit is silence.
+//!
+//! Tokens cost less to make than to ration, and are not rate limited: or else who forges an address could use up what
+//! its owner needs to prove itself.
+
+mod call;
+
+use sha2::{Digest, Sha256};
+
+use self::call::Call;
+use super::request::EndpointList;
+use super::stats::DropReason;
+use super::token::Token;
+use super::{Announce, Engine, Error, Leave, PeersQuery, Proof, Protocol, Reply, Request, Source, intake};
+use crate::addr::CanonicalAddr;
+use crate::endpoint::{Endpoint, Host};
+use crate::id::{PeerId, first_20};
+use crate::limits::{DEFAULT_UDP_SAMPLE, MAX_UDP_REPLY_BYTES, MAX_UDP_SAMPLE};
+use crate::time::Instant;
+use crate::wire::json::{self, Field, MessageKind, UdpAnnounceBody, UdpMessage};
+use crate::wire::{Full, Writer};
+
+/// Why there is no answer of the kind asked for.
+enum Trouble {
+    /// The request is refused.
+    Refused(Error),
+    /// The answer does not fit.
+    Full,
+}
+
+/// The hex digits of an id made from an address.
+type IdDigits = [u8; 40];
+
+impl Engine<'_> {
+    /// Answers a JSON datagram: the length of what was rendered into `out`, or why there is silence.
+    pub(super) fn udp_json(
+        &mut self,
+        now: Instant,
+        addr: CanonicalAddr,
+        port: u16,
+        datagram: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, DropReason> {
+        let message = UdpMessage::parse(datagram).map_err(|error| match error {
+            json::Error::Field(Field::Type) => DropReason::NotARequest,
+            _ => DropReason::Malformed,
+        })?;
+        let token = message.token.and_then(Token::parse);
+        let proven = token.is_some_and(|token| self.minter.proves_address(now, addr, token));
+        let proof = if proven { Proof::Token } else { Proof::None };
+        let call = Call {
+            now,
+            source: Source { addr, port, protocol: Protocol::UdpJson, proof },
+            message,
+            token: self.minter.address_token(now, addr),
+        };
+        let longest = if proven { MAX_UDP_REPLY_BYTES } else { datagram.len().min(MAX_UDP_REPLY_BYTES) };
+        let room = longest.min(out.len());
+        let mut writer = Writer::new(out.get_mut(..room).unwrap_or_default());
+        match self.converse(&call, &mut writer) {
+            Ok(()) => Ok(writer.len()),
+            Err(Trouble::Full) => Err(DropReason::Unproven),
+            Err(Trouble::Refused(Error::RateLimited { .. })) if !proven => Err(DropReason::RateLimited),
+            Err(Trouble::Refused(error)) => {
+                writer.rewind(0);
+                call.emit_refusal(error, &mut writer).map_err(|Full| DropReason::Unproven)?;
+                Ok(writer.len())
+            }
+        }
+    }
+
+    fn converse(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
+        match (call.message.kind, call.source.proof) {
+            (MessageKind::Ping, _) => self.ping(call, out),
+            (MessageKind::FindPeers, Proof::None) if call.message.padded => {
+                self.find_peers(call, out).or_else(|trouble| match trouble {
+                    Trouble::Full => {
+                        out.rewind(0);
+                        Ok(call.emit_token(out)?)
+                    }
+                    refused => Err(refused),
+                })
+            }
+            (_, Proof::None) => Ok(call.emit_token(out)?),
+            (MessageKind::FindPeers, _) => self.find_peers(call, out),
+            (MessageKind::Announce, _) => self.udp_announce(call, out),
+            (MessageKind::Leave, _) => self.udp_leave(call, out),
+        }
+    }
+
+    fn ping(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
+        if let Reply::Refused(error) = self.handle(call.now, &call.source, &Request::Ping) {
+            return Err(error.into());
+        }
+        Ok(call.emit_pong(self.bootstrap_id(), out)?)
+    }
+
+    fn find_peers(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
+        let body = call.message.query()?;
+        let limit = body.limit.map_or(Ok(DEFAULT_UDP_SAMPLE), |limit| {
+            let limit = usize::try_from(limit).ok().filter(|limit| (1..=MAX_UDP_SAMPLE).contains(limit));
+            limit.ok_or(Error::BadRequest("limit must be a whole number in 1..=32"))
+        })?;
+        let query = PeersQuery {
+            network: intake::network(body.network, self.settings.default_network)?,
+            limit,
+            schemes: intake::transport(body.transport)?,
+            exclude: intake::id(body.exclude)?,
+        };
+        match self.handle(call.now, &call.source, &Request::Peers(query)) {
+            Reply::Peers(sample) => Ok(call.emit_peers(&sample, out)?),
+            reply => Err(refusal(&reply)),
+        }
+    }
+
+    fn udp_announce(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
+        let body = call.message.announce()?;
+        intake::unsigned(body.signed)?;
+        let port = body.port.unwrap_or(call.source.port);
+        let digits = derived_id(call.source.addr, port);
+        let id = peer_id(&body, &digits)?;
+        let announce = Announce {
+            network: intake::network(body.network, self.settings.default_network)?,
+            id,
+            endpoints: match &body.endpoints {
+                Some(texts) => intake::endpoints(Some(texts))?,
+                None => EndpointList::from_iter([Endpoint { scheme: "udp", host: Host::Observed, port }]),
+            },
+            ttl_s: intake::ttl_s(body.ttl_s),
+            owner: None,
+        };
+        match self.handle(call.now, &call.source, &Request::Announce(announce)) {
+            Reply::Registered(registration) => Ok(call.emit_registered(id, registration, out)?),
+            reply => Err(refusal(&reply)),
+        }
+    }
+
+    fn udp_leave(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
+        let body = call.message.announce()?;
+        intake::unsigned(body.signed)?;
+        let digits = derived_id(call.source.addr, body.port.unwrap_or(call.source.port));
+        let leave = Leave {
+            network: intake::network(body.network, self.settings.default_network)?,
+            id: peer_id(&body, &digits)?,
+            owner: None,
+        };
+        match self.handle(call.now, &call.source, &Request::Leave(leave)) {
+            Reply::Left { removed } => Ok(call.emit_left(removed, out)?),
+            reply => Err(refusal(&reply)),
+        }
+    }
+}
+
+/// The id of a peer that names none, the same on every server: hex of the first 20 bytes of
+/// SHA-256(`"waypost-peer"` + 16 bytes of address, IPv4 mapped + port, big endian).
+fn derived_id(addr: CanonicalAddr, port: u16) -> IdDigits {
+    let digest = Sha256::new()
+        .chain_update("waypost-peer")
+        .chain_update(addr.octets())
+        .chain_update(port.to_be_bytes());
+    let mut digits = [0; 40];
+    let _written = Writer::new(&mut digits).put_hex(&first_20(&digest.finalize()));
+    digits
+}
+
+fn peer_id<'a>(body: &UdpAnnounceBody<'a>, derived: &'a IdDigits) -> Result<PeerId<'a>, Error> {
+    let given = intake::id(body.peer_id)?;
+    let derive = || str::from_utf8(derived).ok().and_then(|digits| PeerId::parse(digits).ok());
+    given.or_else(derive).ok_or(Error::BadId)
+}
+
+/// Why `reply` is no answer in kind. The engine answers in kind or refuses; anything else would be silence.
+fn refusal(reply: &Reply<'_>) -> Trouble {
+    match reply {
+        Reply::Refused(error) => Trouble::Refused(*error),
+        _ => Trouble::Full,
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<json::Error> for Trouble {
+    fn from(error: json::Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<Full> for Trouble {
+    fn from(Full: Full) -> Self {
+        Self::Full
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! Places for connections: as many as there is memory for, handed out by the acceptors, kept by one task each.
+//!
+//! A task never waits for its socket alone. It also listens at its place, where it is called when a connection arrives,
+//! when its deadline has passed, and when the server stops. One tick looks at all deadlines, so no read needs a timer.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::task::{Context, Poll, Waker};
+
+use async_io::Async;
+use heapless::Vec;
+
+use super::listen::MAX_LISTENERS;
+use crate::addr::{CanonicalAddr, Level};
+use crate::limits::{
+    CONNECTIONS_PER_HOST, NARROW_CONNECTIONS_DIVISOR, PATIENCE_BUSY_MS, PATIENCE_CROWDED_MS,
+};
+use crate::time::Instant;
+
+/// All places.
+pub(super) struct Places {
+    all: Box<[Place]>,
+    /// The places nobody uses. The last one given back is the first one given out: its memory is resident already.
+    free: RefCell<std::vec::Vec<usize>>,
+    /// Acceptors that wait for a free place.
+    acceptors: RefCell<Vec<Waker, MAX_LISTENERS>>,
+    /// Who waits until all places are free.
+    closer: Cell<Option<Waker>>,
+    stopping: Cell<bool>,
+}
+
+/// Where one task serves one connection at a time.
+#[derive(Default)]
+pub(super) struct Place {
+    arrival: Cell<Option<Arrival>>,
+    client: Cell<Option<CanonicalAddr>>,
+    task: Cell<Option<Waker>>,
+    call: Cell<Option<Call>>,
+    deadline: Cell<Option<Instant>>,
+    /// Since when the client may send a request.
+    listening_since: Cell<Option<Instant>>,
+}
+
+/// A connection that has been accepted.
+pub(super) struct Arrival {
+    /// Its socket.
+    pub(super) stream: Async<TcpStream>,
+    /// Its client.
+    pub(super) peer: SocketAddr,
+}
+
+/// What a task is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// Its deadline has passed, or the server stops.
+    Look,
+    /// Places are short, and its client is too slow to keep one.
+    Leave,
+}
+
+/// What a task waits for at its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// That there is something to read.
+    Readable,
+    /// That there is room to write.
+    Writable,
+}
+
+impl Places {
+    /// `count` free places.
+    pub(super) fn new(count: usize) -> Self {
+        Self {
+            all: (0..count).map(|_| Place::default()).collect(),
+            free: RefCell::new((0..count).rev().collect()),
+            acceptors: RefCell::new(Vec::new()),
+            closer: Cell::new(None),
+            stopping: Cell::new(false),
+        }
+    }
+
+    /// The places with their numbers, for their tasks.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Place)> {
+        self.all.iter().enumerate()
+    }
+
+    /// Waits until there is a free place.
+    pub(super) async fn vacancy(&self) {
+        poll_fn(|cx| if self.free.borrow().is_empty() { self.queue_up(cx) } else { Poll::Ready(()) }).await;
+    }
+
+    /// Hands a connection over to the task of a free place, and waits for one if another acceptor was faster.
+    pub(super) async fn hand_over(&self, arrival: Arrival) {
+        let mut arrival = Some(arrival);
+        poll_fn(|cx| {
+            let Some(at) = self.free.borrow_mut().pop() else { return self.queue_up(cx) };
+            if let (Some(place), Some(arrival)) = (self.all.get(at), arrival.take()) {
+                place.client.set(Some(arrival.peer.into()));
+                place.arrival.set(Some(arrival));
+                place.wake();
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Lets an acceptor wait for a free place.
+    fn queue_up(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut acceptors = self.acceptors.borrow_mut();
+        if !acceptors.iter().any(|waker| waker.will_wake(cx.waker())) {
+            // There is room: an acceptor for each listener, and no more.
+            let _ = acceptors.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Takes a place back from its task.
+    pub(super) fn vacate(&self, at: usize) {
+        if let Some(place) = self.all.get(at) {
+            place.client.set(None);
+            place.deadline.set(None);
+            place.listening_since.set(None);
+            place.call.set(None);
+        }
+        self.free.borrow_mut().push(at);
+        self.acceptors.borrow_mut().drain(..).for_each(Waker::wake);
+        if let Some(closer) = self.closer.take() {
+            closer.wake();
+        }
+    }
+
+    /// Whether another connection from `client` is one too many of its address or of its network.
+    pub(super) fn has_its_share(&self, client: CanonicalAddr) -> bool {
+        let of_same = |level| {
+            let prefix = client.prefix(level);
+            let clients = self.all.iter().filter_map(|place| place.client.get());
+            clients.filter(|other| other.prefix(level) == prefix).count()
+        };
+        of_same(Level::Host) >= CONNECTIONS_PER_HOST
+            || of_same(Level::Narrow) >= self.all.len().div_ceil(NARROW_CONNECTIONS_DIVISOR)
+    }
+
+    /// Calls the tasks whose time is up.
+    pub(super) fn tick(&self, now: Instant) {
+        let patience_ms = self.patience_ms();
+        for place in &self.all {
+            if place.listening_since.get().is_some_and(|since| now.ms_since(since) >= patience_ms) {
+                place.call(Call::Leave);
+            } else if place.deadline.get().is_some_and(|deadline| deadline <= now) {
+                place.call(Call::Look);
+            }
+        }
+    }
+
+    /// How long a client may take to send a request: the fewer places are free, the less.
+    fn patience_ms(&self) -> u64 {
+        let (free, all) = (self.free.borrow().len(), self.all.len());
+        if free * 5 < all {
+            PATIENCE_CROWDED_MS
+        } else if free * 2 < all {
+            PATIENCE_BUSY_MS
+        } else {
+            u64::MAX
+        }
+    }
+
+    /// Tells all tasks to finish what they are doing, and to begin nothing new.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.all.iter().for_each(|place| place.call(Call::Look));
+    }
+
+    /// Whether [`Places::stop`] was called.
+    pub(super) fn stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Waits until nobody uses a place.
+    pub(super) async fn all_free(&self) {
+        poll_fn(|cx| {
+            if self.free.borrow().len() == self.all.len() {
+                return Poll::Ready(());
+            }
+            self.closer.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Place {
+    /// Waits for a connection.
+    pub(super) async fn arrival(&self) -> Arrival {
+        poll_fn(|cx| match self.arrival.take() {
+            Some(arrival) => Poll::Ready(arrival),
+            None => {
+                self.task.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Waits until `stream` is ready, or until the task is called: at `deadline` or, if `listening_since` says that
+    /// the client is to send a request, when others need the place more.
+    pub(super) async fn ready(
+        &self,
+        stream: &Async<TcpStream>,
+        readiness: Readiness,
+        deadline: Instant,
+        listening_since: Option<Instant>,
+    ) -> io::Result<Option<Call>> {
+        self.deadline.set(Some(deadline));
+        self.listening_since.set(listening_since);
+        poll_fn(|cx| {
+            if let Some(call) = self.call.take() {
+                return Poll::Ready(Ok(Some(call)));
+            }
+            self.task.set(Some(cx.waker().clone()));
+            let polled = match readiness {
+                Readiness::Readable => stream.poll_readable(cx),
+                Readiness::Writable => stream.poll_writable(cx),
+            };
+            polled.map_ok(|()| None)
+        })
+        .await
+    }
+
+    fn call(&self, call: Call) {
+        if self.client.get().is_some() {
+            self.call.set(Some(call));
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> CanonicalAddr {
+        CanonicalAddr::new(text.parse().unwrap())
+    }
+
+    /// Puts clients on places, as if they had been accepted.
+    fn seat(places: &Places, clients: &[&str]) {
+        for client in clients {
+            let at = places.free.borrow_mut().pop().unwrap();
+            places.all[at].client.set(Some(addr(client)));
+        }
+    }
+
+    #[test]
+    fn an_address_and_a_network_have_a_share() {
+        let places = Places::new(64);
+        seat(&places, &["198.51.100.7"; CONNECTIONS_PER_HOST - 1]);
+        assert!(!places.has_its_share(addr("198.51.100.7")));
+        seat(&places, &["198.51.100.7"]);
+        assert!(places.has_its_share(addr("198.51.100.7")));
+        assert!(!places.has_its_share(addr("198.51.100.8")));
+        seat(&places, &["198.51.100.8"; CONNECTIONS_PER_HOST]);
+        assert!(places.has_its_share(addr("198.51.100.9")), "a quarter of all places");
+        assert!(!places.has_its_share(addr("198.51.101.9")));
+    }
+
+    #[test]
+    fn a_household_has_one_share() {
+        let places = Places::new(64);
+        seat(&places, &["2001:db8::1"; CONNECTIONS_PER_HOST]);
+        assert!(places.has_its_share(addr("2001:db8::2")));
+        assert!(!places.has_its_share(addr("2001:db8:0:1::2")));
+    }
+
+    #[test]
+    fn patience_ends_as_places_run_out() {
+        let places = Places::new(10);
+        for (free, patience_ms) in [(10, u64::MAX), (5, u64::MAX), (4, 1_000), (2, 1_000), (1, 200), (0, 200)]
+        {
+            while places.free.borrow().len() > free {
+                seat(&places, &["10.0.0.1"]);
+            }
+            assert_eq!(places.patience_ms(), patience_ms, "{free} free");
+        }
+    }
+
+    #[test]
+    fn a_tick_calls_who_is_late() {
+        let places = Places::new(2);
+        seat(&places, &["10.0.0.1"]);
+        let place = &places.all[0];
+        assert!(place.client.get().is_some());
+        place.deadline.set(Some(Instant::from_ms(5_000)));
+        place.listening_since.set(Some(Instant::from_ms(1_000)));
+        places.tick(Instant::from_ms(4_999));
+        assert_eq!(place.call.take(), None);
+        places.tick(Instant::from_ms(5_000));
+        assert_eq!(place.call.take(), Some(Call::Look));
+        seat(&places, &["10.0.0.2"]);
+        places.tick(Instant::from_ms(1_199));
+        assert_eq!(place.call.take(), None);
+        places.tick(Instant::from_ms(1_200));
+        assert_eq!(place.call.take(), Some(Call::Leave));
+    }
+
+    #[test]
+    fn a_vacant_place_is_called_by_nobody() {
+        let places = Places::new(1);
+        seat(&places, &["10.0.0.1"]);
+        places.vacate(0);
+        places.stop();
+        assert_eq!(places.all[0].call.take(), None);
+        smol::block_on(places.all_free());
+    }
+}

@@ -1,0 +1,131 @@
+//! HTTP connections: accepted while there is room, and driven as [`Connection`] wants.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
+
+use async_io::{Async, Timer};
+use rustix::net::sockopt;
+
+use super::clock::Clock;
+use super::places::{Arrival, Call, Place, Places, Readiness};
+use crate::engine::Engine;
+use crate::engine::http::{Connection, Wants};
+use crate::engine::stats::Ending;
+use crate::limits::SHORTAGE_PAUSE_MS;
+
+/// Accepts the connections of one listener, for ever.
+///
+/// A connection is only accepted when there is a place for it: what is too much waits in the kernel, and costs nothing.
+pub(super) async fn accept(listener: Async<TcpListener>, places: &Places, engine: &RefCell<Engine<'_>>) {
+    loop {
+        places.vacancy().await;
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let client = peer.into();
+                let unlimited = |engine: &Engine<'_>| {
+                    engine.settings().trusted_proxies.iter().any(|p| p.contains(client))
+                };
+                if !client.is_lan() && !unlimited(&engine.borrow()) && places.has_its_share(client) {
+                    reset(&stream);
+                } else {
+                    engine.borrow_mut().stats_mut().count_connection();
+                    places.hand_over(Arrival { stream, peer }).await;
+                }
+            }
+            // The client was faster to go than we to accept.
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+            // Descriptors or memory ran out. The listener stays readable, so without a pause this would spin.
+            Err(_) => drop(Timer::after(Duration::from_millis(SHORTAGE_PAUSE_MS)).await),
+        }
+    }
+}
+
+/// Serves one place: one connection after the other, for ever.
+pub(super) async fn keep(
+    (at, place): (usize, &Place),
+    places: &Places,
+    connection: &mut Connection,
+    engine: &RefCell<Engine<'_>>,
+    clock: Clock,
+) {
+    loop {
+        let Arrival { stream, peer } = place.arrival().await;
+        connection.open(clock.now(), peer);
+        let ending = drive(&stream, place, places, connection, engine, clock).await;
+        engine.borrow_mut().stats_mut().count_ending(ending);
+        drop(stream);
+        places.vacate(at);
+    }
+}
+
+/// Drives a connection to its end.
+async fn drive(
+    stream: &Async<TcpStream>,
+    place: &Place,
+    places: &Places,
+    connection: &mut Connection,
+    engine: &RefCell<Engine<'_>>,
+    clock: Clock,
+) -> Ending {
+    let mut listening_since = Some(clock.now());
+    // The first request often comes with the connection. Later ones do not come with the answer: waiting for them
+    // without a try saves a call, and lets the others have their turn.
+    let mut wait_first = false;
+    loop {
+        if places.stopping() {
+            connection.finish();
+        }
+        let wants = connection.wants();
+        let done = match wants {
+            Wants::Close => return connection.ending(),
+            Wants::Reset => {
+                reset(stream);
+                return connection.ending();
+            }
+            _ if wait_first => Err(ErrorKind::WouldBlock.into()),
+            Wants::Read => stream.get_ref().read(connection.space()),
+            Wants::Drain => end_sending(stream).and_then(|()| stream.get_ref().read(connection.space())),
+            Wants::Write => stream.get_ref().write(connection.pending()),
+        };
+        wait_first = false;
+        match done {
+            Ok(n) if wants == Wants::Write => {
+                let now = clock.now();
+                connection.sent(now, n, &mut engine.borrow_mut());
+                listening_since = Some(now);
+                wait_first = connection.wants() == Wants::Read;
+            }
+            Ok(n) => {
+                connection.received(clock.now(), n, &mut engine.borrow_mut());
+                wait_first = connection.wants() == Wants::Read;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let (readiness, since) = match wants {
+                    Wants::Write => (Readiness::Writable, None),
+                    _ => (Readiness::Readable, listening_since),
+                };
+                match place.ready(stream, readiness, connection.deadline(), since).await {
+                    Ok(None) => {}
+                    Ok(Some(Call::Look)) => connection.expired(clock.now()),
+                    Ok(Some(Call::Leave)) => return Ending::Idle,
+                    Err(_) => return Ending::ByClient,
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Ending::ByClient,
+        }
+    }
+}
+
+/// Tells the client that nothing more will come. Said twice, it changes nothing.
+fn end_sending(stream: &Async<TcpStream>) -> io::Result<()> {
+    stream.get_ref().shutdown(Shutdown::Write)
+}
+
+/// Lets the close of `stream` be a reset: what the kernel has still to send is thrown away.
+fn reset(stream: &Async<TcpStream>) {
+    // If that fails the client is already gone.
+    let _ = sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+}

@@ -1,0 +1,199 @@
+//! No answer to an unproven address is longer than its request, no answer is itself answered, and nothing panics:
+//! over all shapes of requests, paddings, mutations and fills of the table.
+
+use std::env;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use waypost::engine::{Engine, Settings, Storage};
+use waypost::limits::{MAX_DATAGRAM_BYTES, MAX_UDP_REPLY_BYTES};
+use waypost::rng::{HashKey, Rng, Seed};
+use waypost::time::Instant;
+
+type Memory = Storage<512, 1024>;
+
+/// Requests of every shape; `TOKEN` stands for a token and `PAD` for padding.
+const SAMPLES: [&str; 16] = [
+    r#"{"type":"ping","id":"1"}"#,
+    r#"{"type":"ping","id":"ping-0123456789","pad":"PAD"}"#,
+    r#"{"type":"ping","id":"1","token":"TOKEN","pad":"PAD"}"#,
+    r#"{"type":"find_peers","id":"1"}"#,
+    r#"{"type":"find_peers","id":"1","pad":"PAD"}"#,
+    r#"{"type":"find_peers","id":"1","network":"pscryptochat","limit":32,"pad":"PAD"}"#,
+    r#"{"type":"find_peers","id":"1","token":"TOKEN","limit":32,"exclude":"peer-3","transport":"udp,tcp"}"#,
+    r#"{"type":"find_peers","id":"1","limit":99,"pad":"PAD"}"#,
+    r#"{ "type" : "find_peers" , "id" : "12345678901234567890123456789012" , "pad" : "PAD" }"#,
+    r#"{"type":"announce","id":"1"}"#,
+    r#"{"type":"announce","id":"1","peer_id":"n","port":9000,"ttl":60,"token":"TOKEN","pad":"PAD"}"#,
+    r#"{"type":"announce","id":"1","token":"TOKEN","endpoints":["udp://:1","tcp://:2"],"network":"room"}"#,
+    r#"{"type":"announce","id":"1","token":"TOKEN","endpoints":["udp://203.0.113.9:1"]}"#,
+    r#"{"type":"leave","id":"1","peer_id":"n","token":"TOKEN"}"#,
+    r#"{"type":"leave","id":"\u0061","pad":"PAD"}"#,
+    r#"{"type":"find_peers","id":"1","pad":"PAD","x":[[[{"a":[1,-2.5e3,true,null]}]]]}"#,
+];
+
+/// An engine that limits nobody, with `fill` peers of both families.
+fn engine(memory: &mut Memory, fill: u32) -> Engine<'_> {
+    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() };
+    let mut engine = memory.engine(settings, &Seed([4; 32]));
+    for n in 0..fill {
+        let from = client(n);
+        let token = token_for(&mut engine, from);
+        let announce = format!(r#"{{"type":"announce","id":"1","token":"{token}","peer_id":"peer-{n}"}}"#);
+        let ack = ask(&mut engine, from, announce.as_bytes());
+        assert!(ack.starts_with(br#"{"type":"ack","id":"1","peer_id":"peer-"#));
+    }
+    engine
+}
+
+fn client(n: u32) -> SocketAddr {
+    let port = 40_000;
+    if n.is_multiple_of(2) {
+        SocketAddr::from((Ipv4Addr::from(0x1401_0107 + (n << 16)), port))
+    } else {
+        let bits = (0x2001_0db8_1111_2222_3333_4444_5555_6666_u128) + (u128::from(n) << 96);
+        SocketAddr::from((Ipv6Addr::from(bits), port))
+    }
+}
+
+fn ask(engine: &mut Engine<'_>, from: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+    let mut out = [0; MAX_DATAGRAM_BYTES];
+    let length = engine.datagram(Instant::from_s(1000), from, datagram, &mut out);
+    out[..length].to_vec()
+}
+
+fn token_for(engine: &mut Engine<'_>, from: SocketAddr) -> String {
+    let answer = ask(engine, from, br#"{"type":"announce","id":"1","network":"pscryptochat"}"#);
+    let answer = String::from_utf8(answer).expect("an answer is text");
+    answer.rsplit('"').nth(1).expect("a token is quoted").to_owned()
+}
+
+/// Sends `datagram`, and checks what must hold of any answer to it.
+fn check(engine: &mut Engine<'_>, from: SocketAddr, datagram: &[u8], proven: bool) -> usize {
+    let answer = ask(engine, from, datagram);
+    let shown = String::from_utf8_lossy(datagram);
+    let longest = if proven { MAX_UDP_REPLY_BYTES } else { datagram.len().min(MAX_UDP_REPLY_BYTES) };
+    assert!(answer.len() <= longest, "{} bytes for {}: {shown}", answer.len(), datagram.len());
+    if answer.is_empty() {
+        return 0;
+    }
+    assert_eq!(waypost::wire::json::check(&answer), Ok(()), "an answer is strict JSON: {shown}");
+    assert_eq!(ask(engine, from, &answer), b"", "an answer is not answered: {shown}");
+    answer.len()
+}
+
+/// The samples with these tokens and paddings put in.
+fn requests(token: &str) -> impl Iterator<Item = Vec<u8>> {
+    let pads = (0..200).step_by(7).chain((200..1500).step_by(97));
+    pads.flat_map(move |pad| {
+        SAMPLES.map(|sample| sample.replace("TOKEN", token).replace("PAD", &"x".repeat(pad)).into_bytes())
+    })
+}
+
+#[test]
+fn unproven_answers_are_no_longer_than_requests() {
+    for fill in [0, 1, 5, 40, 400] {
+        let mut memory = Box::new(Memory::new());
+        let mut engine = engine(&mut memory, fill);
+        let (mut received, mut sent, mut answered) = (0, 0, 0);
+        for from in [client(900), client(901)] {
+            let other = token_for(&mut engine, client(950));
+            for token in ["AAAAAAAAAAA", "", &other] {
+                for request in requests(token) {
+                    let length = check(&mut engine, from, &request, false);
+                    received += request.len();
+                    sent += length;
+                    answered += usize::from(length > 0);
+                }
+            }
+        }
+        assert_eq!(engine.peers().len(), fill as usize, "the unproven change nothing");
+        assert!(answered > 1000, "only {answered} requests were answered");
+        println!("{fill} peers: {sent} bytes sent for {received} received, {answered} answers");
+    }
+}
+
+#[test]
+fn proven_answers_fit_one_datagram() {
+    for fill in [0, 1, 40, 400] {
+        let mut memory = Box::new(Memory::new());
+        let mut engine = engine(&mut memory, fill);
+        let mut longest = 0;
+        for from in [client(900), client(901)] {
+            let token = token_for(&mut engine, from);
+            for request in requests(&token) {
+                let proven = request.windows(11).any(|window| window == token.as_bytes());
+                longest = longest.max(check(&mut engine, from, &request, proven));
+            }
+        }
+        assert!(fill < 40 || longest > MAX_UDP_REPLY_BYTES - 50, "{longest}: the bound is not reached");
+    }
+}
+
+#[test]
+fn prefixes_and_mutations_are_answered_by_the_same_rule() {
+    let mut memory = Box::new(Memory::new());
+    let mut engine = engine(&mut memory, 40);
+    let from = client(900);
+    for sample in SAMPLES {
+        let sample = sample.replace("TOKEN", "AAAAAAAAAAA").replace("PAD", &"x".repeat(120));
+        for cut in 0..sample.len() {
+            assert_eq!(
+                check(&mut engine, from, &sample.as_bytes()[..cut], false),
+                0,
+                "cut at {cut}: {sample}"
+            );
+        }
+        for at in 0..sample.len() {
+            for byte in 0..=255 {
+                let mut mutated = sample.clone().into_bytes();
+                mutated[at] = byte;
+                check(&mut engine, from, &mutated, false);
+            }
+        }
+    }
+    assert_eq!(engine.peers().len(), 40);
+}
+
+#[test]
+fn random_edits_of_proven_requests_keep_the_bounds() {
+    let seed = env::var("WAYPOST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1_u8);
+    println!("WAYPOST_SEED={seed}");
+    let mut rng = Rng::new(HashKey::new([seed; 16]));
+    let mut memory = Box::new(Memory::new());
+    let mut engine = engine(&mut memory, 40);
+    let from = client(900);
+    let token = token_for(&mut engine, from);
+    let samples =
+        SAMPLES.map(|sample| sample.replace("TOKEN", &token).replace("PAD", "xxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
+    for _ in 0..50_000 {
+        let sample = samples[rng.below(16) as usize].as_bytes();
+        let mut datagram = sample.to_vec();
+        for _ in 0..=rng.below(3) {
+            let at = rng.below(datagram.len() as u32) as usize;
+            match rng.below(4) {
+                0 => datagram[at] = rng.below(256) as u8,
+                1 => drop(datagram.remove(at)),
+                2 => datagram.insert(at, b"\"{}[]:,\\0"[rng.below(9) as usize]),
+                _ => {
+                    let other = samples[rng.below(16) as usize].as_bytes();
+                    datagram.truncate(at);
+                    datagram.extend_from_slice(&other[rng.below(other.len() as u32) as usize..]);
+                }
+            }
+        }
+        let proven = datagram.windows(11).any(|window| window == token.as_bytes());
+        check(&mut engine, from, &datagram, proven);
+    }
+}
+
+#[test]
+fn two_servers_do_not_talk_to_each_other() {
+    let (mut one, mut two) = (Box::new(Memory::new()), Box::new(Memory::new()));
+    let mut servers = [engine(&mut one, 40), engine(&mut two, 40)];
+    let address = [client(700), client(702)];
+    for request in requests("AAAAAAAAAAA") {
+        // Forged: the first server takes it for a request of the second.
+        let answer = ask(&mut servers[0], address[1], &request);
+        assert_eq!(ask(&mut servers[1], address[0], &answer), b"");
+    }
+}

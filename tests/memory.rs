@@ -1,0 +1,56 @@
+//! The ceiling of resident memory that the server prints holds under load.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use support::{Http, Server, post};
+
+/// The most memory the process has had resident, in bytes (proc(5): `VmHWM`).
+fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn it_stays_below_the_printed_ceiling() {
+    if std::env::var_os("WAYPOST_TEST_RUNNER").is_some() {
+        // The memory of an emulator says nothing.
+        return;
+    }
+    let server = Server::start(&[]);
+    let ceiling = server.announced(" bytes\n");
+    let peers = server.announced(" peers") * 2;
+    let mut asked = 0;
+    while asked < peers {
+        let mut http = server.connect();
+        let batch: String = (0..50)
+            .map(|n| {
+                post(
+                    "/announce",
+                    &format!(r#"{{"id":"{:064}","endpoints":["tcp://:1","udp://:2"]}}"#, asked + n),
+                )
+            })
+            .collect();
+        http.send(&batch);
+        (0..50).for_each(|_| drop(http.response()));
+        asked += 50;
+    }
+    let after_announces = peak_bytes(server.pid());
+    let connections: Vec<Http> = (0..waypost::limits::MAX_CONNECTIONS + 20)
+        .map(|_| {
+            let mut http = server.connect();
+            http.send("GET /peers HTTP/1.1\r\nHost: test\r\n\r\n");
+            http
+        })
+        .collect();
+    let udp = server.udp_client();
+    for n in 0..2000 {
+        udp.ask(&format!(r#"{{"type":"ping","id":"{n}","pad":"{}"}}"#, "x".repeat(1000)));
+    }
+    for mut http in connections {
+        assert_eq!(http.response().status, 200);
+    }
+    let peak = peak_bytes(server.pid());
+    assert!(peak < ceiling, "{peak} bytes (after the announces {after_announces}), promised {ceiling}");
+}

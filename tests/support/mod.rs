@@ -1,0 +1,322 @@
+//! Starts the real program on free ports, speaks HTTP and UDP to it, and ends it by its handle.
+#![allow(dead_code, unreachable_pub, reason = "each test is a program that uses some of it")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// How long a test waits for what must come. Never waited out by a test that passes.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The program, with nothing in its environment that could configure it. `WAYPOST_TEST_RUNNER` may name an emulator
+/// and its arguments.
+pub fn waypost() -> Command {
+    let program = env!("CARGO_BIN_EXE_waypost");
+    let runner = std::env::var("WAYPOST_TEST_RUNNER").unwrap_or_default();
+    let mut words = runner.split_whitespace().chain([program]);
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words).env_clear();
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    waypost().args(arguments).output().unwrap()
+}
+
+/// A running server. Killed when dropped.
+pub struct Server {
+    child: Child,
+    /// Its HTTP port on 127.0.0.1.
+    pub http: SocketAddr,
+    /// Its UDP port on 127.0.0.1, if it has one.
+    pub udp: Option<SocketAddr>,
+    /// Whether it listens on IPv6 too.
+    pub has_ipv6: bool,
+    /// What it printed before it was ready.
+    pub banner: String,
+}
+
+impl Server {
+    /// Starts a server on free ports, without limits on requests, and with `flags`.
+    pub fn start(flags: &[&str]) -> Self {
+        let mut command = waypost();
+        command.args(["serve", "--port=0", "--udp-port=auto", "--rate-limit=0", "--announce-limit=0"]);
+        command.args(flags);
+        Self::spawn(command)
+    }
+
+    /// Starts a server with these flags only.
+    pub fn start_bare(flags: &[&str]) -> Self {
+        let mut command = waypost();
+        command.arg("serve").args(flags);
+        Self::spawn(command)
+    }
+
+    /// Starts a server by `command`, and waits until it says that it is ready.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut banner = String::new();
+        while !banner.contains("\nready ") {
+            let line =
+                lines.next().unwrap_or_else(|| panic!("it ended before it was ready:\n{banner}")).unwrap();
+            banner += &line;
+            banner.push('\n');
+        }
+        let bound = |protocol: &str| -> Vec<SocketAddr> {
+            let words = banner.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            words
+                .filter(|words| words[0] == "listening" && words[1] == protocol)
+                .filter_map(|words| words[2].parse().ok())
+                .collect()
+        };
+        let local = |addr: &SocketAddr| SocketAddr::from((Ipv4Addr::LOCALHOST, addr.port()));
+        let (http, udp) = (bound("http"), bound("udp"));
+        Self {
+            http: local(&http[0]),
+            udp: udp.first().map(local),
+            has_ipv6: http.iter().any(SocketAddr::is_ipv6),
+            child,
+            banner,
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The number before `unit` in the banner.
+    pub fn announced(&self, unit: &str) -> u64 {
+        let before = self.banner.split(unit).next().filter(|before| before.len() < self.banner.len());
+        let number = before.and_then(|text| text.split_whitespace().last());
+        number.unwrap_or_else(|| panic!("no {unit:?} in\n{}", self.banner)).parse().unwrap()
+    }
+
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Opens an HTTP connection.
+    pub fn connect(&self) -> Http {
+        Http::connect(self.http)
+    }
+
+    /// A request on a connection of its own.
+    pub fn get(&self, target: &str) -> Response {
+        self.connect().get(target)
+    }
+
+    /// A request with a JSON body on a connection of its own.
+    pub fn post(&self, target: &str, json: &str) -> Response {
+        self.connect().post(target, json)
+    }
+
+    /// A UDP client of 127.0.0.1.
+    pub fn udp_client(&self) -> Udp {
+        Udp::connect(self.udp.unwrap())
+    }
+
+    /// Its HTTP port on ::1.
+    pub fn http_v6(&self) -> SocketAddr {
+        (IpAddr::V6(Ipv6Addr::LOCALHOST), self.http.port()).into()
+    }
+
+    /// Its UDP port on ::1.
+    pub fn udp_v6(&self) -> SocketAddr {
+        (IpAddr::V6(Ipv6Addr::LOCALHOST), self.udp.unwrap().port()).into()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One HTTP connection.
+pub struct Http {
+    /// The socket, for what is no ordinary request.
+    pub stream: TcpStream,
+    received: Vec<u8>,
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its head, without the empty line.
+    pub head: String,
+    /// Its body.
+    pub body: String,
+}
+
+impl Http {
+    /// Connects to `addr`.
+    pub fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, received: Vec::new() }
+    }
+
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: &str) {
+        self.stream.write_all(bytes.as_bytes()).unwrap();
+    }
+
+    /// `GET target`
+    pub fn get(&mut self, target: &str) -> Response {
+        self.send(&format!("GET {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.response()
+    }
+
+    /// `POST target` with a JSON body.
+    pub fn post(&mut self, target: &str, json: &str) -> Response {
+        self.send(&post(target, json));
+        self.response()
+    }
+
+    /// Reads one response.
+    pub fn response(&mut self) -> Response {
+        self.try_response(true).expect("a response, not the end of the connection")
+    }
+
+    /// Reads one response; `None` if the connection ends first. A response to `HEAD` has no body.
+    pub fn try_response(&mut self, has_body: bool) -> Option<Response> {
+        loop {
+            if let Some(response) = self.take_response(has_body) {
+                return Some(response);
+            }
+            let mut chunk = [0; 4096];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return None,
+                Ok(n) => self.received.extend_from_slice(&chunk[..n]),
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.received)),
+            }
+        }
+    }
+
+    /// Whether the server ends the connection, without another byte.
+    pub fn ends(&mut self) -> bool {
+        self.received.is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+    }
+
+    fn take_response(&mut self, has_body: bool) -> Option<Response> {
+        let text = std::str::from_utf8(&self.received).unwrap();
+        let (head, rest) = text.split_once("\r\n\r\n")?;
+        let mut response = Response {
+            status: head.strip_prefix("HTTP/1.1 ").and_then(|line| line[..3].parse().ok()).expect(head),
+            head: head.into(),
+            body: String::new(),
+        };
+        let length = match response.header("content-length") {
+            Some(length) if has_body => length.parse().unwrap(),
+            _ => 0,
+        };
+        response.body = rest.get(..length)?.into();
+        let used = head.len() + 4 + length;
+        self.received.drain(..used);
+        Some(response)
+    }
+}
+
+/// A `POST` with a JSON body, as text.
+pub fn post(target: &str, json: &str) -> String {
+    let length = json.len();
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{json}"
+    )
+}
+
+impl Response {
+    /// A header field.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// A member of the JSON body, as text; strings without quotes.
+    pub fn json(&self, name: &str) -> Option<String> {
+        member(&self.body, name)
+    }
+
+    /// The ids of the peers in the body, sorted.
+    pub fn peer_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = peers(&self.body).into_iter().map(|(id, _)| id).collect();
+        ids.sort();
+        ids
+    }
+}
+
+/// A member of a JSON object, as text; strings without quotes.
+pub fn member(object: &str, name: &str) -> Option<String> {
+    let object = waypost::wire::json::Object::parse(object.as_bytes()).expect(object);
+    let (_, value) = object.members().find(|(key, _)| *key == name)?;
+    Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value).into())
+}
+
+/// The peers in the body of an answer: each with its id and the text of its endpoints.
+pub fn peers(body: &str) -> Vec<(String, String)> {
+    let list = member(body, "peers").expect(body);
+    let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).expect("a list");
+    let objects = list.split_inclusive('}').map(|object| object.trim_start_matches(','));
+    objects
+        .filter(|object| !object.is_empty())
+        .map(|object| (member(object, "id").unwrap(), member(object, "endpoints").unwrap()))
+        .collect()
+}
+
+/// A UDP client.
+pub struct Udp {
+    /// The socket, for what is no ordinary message.
+    pub socket: UdpSocket,
+}
+
+impl Udp {
+    /// A client of the server at `addr`.
+    pub fn connect(addr: SocketAddr) -> Self {
+        let any: IpAddr =
+            if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let socket = UdpSocket::bind((any, 0)).unwrap();
+        socket.connect(addr).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket }
+    }
+
+    /// Sends a message and returns the answer.
+    pub fn ask(&self, message: &str) -> String {
+        self.socket.send(message.as_bytes()).unwrap();
+        self.receive()
+    }
+
+    /// The next datagram.
+    pub fn receive(&self) -> String {
+        let mut datagram = [0; 2048];
+        let n = self.socket.recv(&mut datagram).expect("an answer");
+        String::from_utf8(datagram[..n].into()).unwrap()
+    }
+
+    /// The token the server gives to this client's address.
+    pub fn token(&self) -> String {
+        let answer = self.ask(&format!(r#"{{"type":"find_peers","id":"t","pad":"{}"}}"#, "x".repeat(64)));
+        member(&answer, "token").expect(&answer)
+    }
+}
