@@ -23,6 +23,36 @@ fn a_place_is_passed_on() {
 }
 
 #[test]
+fn a_flood_of_datagrams_does_not_starve_http() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let server = Server::start(&[]);
+    let udp = server.udp_client();
+    /// Ends the flood, also when the test fails.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let pings =
+                r#"{"type":"ping","id":"flood","pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}"#;
+            while !over.load(Ordering::Relaxed) {
+                // A full socket refuses some; there are more.
+                let _ = udp.socket.send(pings.as_bytes());
+            }
+        });
+        let _end = End(&over);
+        for _ in 0..50 {
+            assert_eq!(server.get("/health").status, 200);
+        }
+    });
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_lack_of_descriptors_costs_no_time_and_passes() {
     use std::io::{ErrorKind, Read as _};

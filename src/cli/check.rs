@@ -22,7 +22,7 @@ const MAX_ANSWER_BYTES: usize = 8_192;
 const PING: &[u8] = br#"{"type":"ping","id":"waypost-check"}"#;
 const PING_ID: &str = "\"waypost-check\"";
 
-/// Ask a running server how it is. Ends with 0 if it answers that it is healthy or degraded, else with 1.
+/// ask a running server how it is; ends with 0 if it is healthy or degraded, else with 1
 #[derive(FromArgs)]
 #[argh(subcommand, name = "check")]
 pub(super) struct Check {

@@ -78,7 +78,7 @@ fn explain(early: &EarlyExit) -> Exit {
         Err(()) => {
             // One line, whatever the parser makes of it.
             let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            complain(format_args!("{line}; see waypost --help"), Exit::Usage)
+            complain(format_args!("{}; see waypost --help", line.trim_end_matches('.')), Exit::Usage)
         }
     }
 }

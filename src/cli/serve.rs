@@ -18,10 +18,14 @@ use crate::net::signal::{EndSignals, Ending};
 use crate::net::{Server, process};
 use crate::wire::hex;
 
-/// Run a bootstrap server. Every option is also an environment variable (--udp-port is UDP_PORT) and a key of the
-/// configuration file; a flag beats a variable, a variable beats the file.
+/// run a bootstrap server
 #[derive(FromArgs)]
-#[argh(subcommand, name = "serve")]
+#[argh(
+    subcommand,
+    name = "serve",
+    note = "Every option is also an environment variable (--udp-port is UDP_PORT) and a key of the configuration file. \
+            A flag beats a variable, a variable beats the file. Lists are separated by commas in a variable."
+)]
 pub(super) struct Serve {
     /// HTTP port, 0 for any free one (default 8080)
     #[argh(option, arg_name = "port")]

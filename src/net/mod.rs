@@ -10,6 +10,7 @@ mod places;
 pub mod process;
 pub mod signal;
 mod tcp;
+mod udp;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -59,6 +60,9 @@ impl Server<'_, '_> {
         for listener in sockets.tcp {
             doors.push(executor.spawn(tcp::accept(Async::new(listener)?, &places, engine)));
         }
+        for socket in sockets.udp {
+            doors.push(executor.spawn(udp::answer(Async::new(socket)?, engine, clock)));
+        }
         let serve = async {
             let ending = stop.await;
             drop(doors);
@@ -92,5 +96,102 @@ async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock) {
             yield_now().await;
         }
         Timer::after(Duration::from_millis(TICK_MS)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+
+    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::engine::{Settings, Storage};
+    use crate::rng::Seed;
+
+    /// Runs a server with so many places, and `client` against its HTTP and UDP addresses.
+    fn with_server<T>(places: usize, client: impl AsyncFnOnce(SocketAddr, SocketAddr) -> T) -> T {
+        let sockets = Sockets::bind(0, Some(0), &[IpAddr::V4(Ipv4Addr::LOCALHOST)]).unwrap();
+        let http = sockets.tcp[0].local_addr().unwrap();
+        let udp = sockets.udp[0].local_addr().unwrap();
+        let mut storage = Box::new(Storage::<16, 256>::new());
+        let engine = RefCell::new(storage.engine(Settings::default(), &Seed([1; 32])));
+        let mut connections: Vec<_> = (0..places).map(|_| Connection::new()).collect();
+        let server =
+            Server { sockets, engine: &engine, connections: &mut connections, clock: Clock::start() };
+        smol::block_on(server.run(client(http, udp))).unwrap()
+    }
+
+    async fn status_of(stream: &mut Async<TcpStream>) -> String {
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.unwrap();
+        String::from_utf8(line.into()).unwrap()
+    }
+
+    #[test]
+    fn it_answers_over_both_transports() {
+        let (status, pong) = with_server(2, async |http, udp| {
+            let mut stream = Async::<TcpStream>::connect(http).await.unwrap();
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let status = status_of(&mut stream).await;
+            let socket = Async::<UdpSocket>::bind(([127, 0, 0, 1], 0)).unwrap();
+            let ping = format!("{{\"type\":\"ping\",\"id\":\"1\",\"pad\":\"{}\"}}", "x".repeat(100));
+            socket.send_to(ping.as_bytes(), udp).await.unwrap();
+            let mut datagram = [0; 1500];
+            let (n, from) = socket.recv_from(&mut datagram).await.unwrap();
+            assert_eq!(from, udp);
+            (status, String::from_utf8_lossy(&datagram[..n]).into_owned())
+        });
+        assert_eq!(status, "HTTP/1.1 200");
+        assert!(pong.starts_with(r#"{"type":"pong","id":"1""#), "{pong}");
+    }
+
+    #[test]
+    fn datagrams_that_are_too_long_are_dropped() {
+        with_server(1, async |_, udp| {
+            let socket = Async::<UdpSocket>::bind(([127, 0, 0, 1], 0)).unwrap();
+            let ping = |id: u32, bytes: usize| {
+                let text = format!("{{\"type\":\"ping\",\"id\":\"{id}\",\"pad\":\"\"}}");
+                text.replace("\"\"", &format!("\"{}\"", "x".repeat(bytes - text.len())))
+            };
+            let mut datagram = [0; 1500];
+            for (id, bytes) in [(1, 1473), (2, 1472)] {
+                socket.send_to(ping(id, bytes).as_bytes(), udp).await.unwrap();
+            }
+            let (n, _) = socket.recv_from(&mut datagram).await.unwrap();
+            let pong = String::from_utf8_lossy(&datagram[..n]);
+            assert!(pong.contains("\"id\":\"2\""), "the first answer is to the second: {pong}");
+        });
+    }
+
+    #[test]
+    fn clients_take_turns_at_one_place() {
+        with_server(1, async |http, _| {
+            let mut waiting = Vec::new();
+            for _ in 0..3 {
+                let mut stream = Async::<TcpStream>::connect(http).await.unwrap();
+                let request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+                stream.write_all(request).await.unwrap();
+                waiting.push(stream);
+            }
+            for stream in &mut waiting {
+                assert_eq!(status_of(stream).await, "HTTP/1.1 200");
+            }
+        });
+    }
+
+    #[test]
+    fn a_stop_closes_the_listener_and_idle_connections() {
+        let mut idle = None;
+        let http = with_server(1, async |http, _| {
+            let mut stream = Async::<TcpStream>::connect(http).await.unwrap();
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            assert_eq!(status_of(&mut stream).await, "HTTP/1.1 200");
+            idle = Some(stream);
+            http
+        });
+        let rest = smol::block_on(async { idle.unwrap().read_to_end(&mut Vec::new()).await });
+        assert!(rest.is_ok_and(|bytes| bytes > 0), "the rest of the answer, and the end");
+        assert!(TcpStream::connect(http).is_err());
     }
 }

@@ -1,5 +1,5 @@
 //! Starts the real program on free ports, speaks HTTP and UDP to it, and ends it by its handle.
-#![allow(dead_code, reason = "no test needs all of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test is a program that uses some of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};

@@ -311,3 +311,216 @@ fn persistence(head: &Head<'_>, last: bool) -> Persistence {
         Version::Http11 => Persistence::Kept,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Settings, Storage};
+    use crate::rng::Seed;
+
+    type Memory = Storage<16, 256>;
+
+    const GET: &[u8] = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+    const POST: &[u8] =
+        b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n";
+
+    fn ms(ms: u64) -> Instant {
+        Instant::from_ms(ms)
+    }
+
+    /// A connection opened at 1,000 ms, and an engine.
+    fn with_connection(test: impl FnOnce(&mut Connection, &mut Engine<'_>)) {
+        let mut memory = Memory::new();
+        let mut engine = memory.engine(Settings::default(), &Seed([1; 32]));
+        let mut connection = Box::new(Connection::new());
+        connection.open(ms(1_000), "198.51.100.7:40000".parse().unwrap());
+        test(&mut connection, &mut engine);
+    }
+
+    fn receive(connection: &mut Connection, now: Instant, bytes: &[u8], engine: &mut Engine<'_>) {
+        assert_eq!(connection.wants(), Wants::Read);
+        connection.space()[..bytes.len()].copy_from_slice(bytes);
+        connection.received(now, bytes.len(), engine);
+    }
+
+    fn send_all(connection: &mut Connection, now: Instant, engine: &mut Engine<'_>) {
+        let n = connection.pending().len();
+        assert!(n > 0);
+        connection.sent(now, n, engine);
+    }
+
+    /// Lets the connection live until 1 ms before its deadline, which must be `deadline`, and then one more.
+    fn expire(connection: &mut Connection, deadline: Instant) -> (Wants, Ending) {
+        assert_eq!(connection.deadline(), deadline);
+        let before = connection.wants();
+        connection.expired(ms(deadline.as_ms() - 1));
+        assert_eq!(connection.wants(), before, "nothing ends before its deadline");
+        connection.expired(deadline);
+        (connection.wants(), connection.ending())
+    }
+
+    #[test]
+    fn a_new_connection_is_closed() {
+        let connection = Connection::new();
+        assert_eq!((connection.wants(), connection.pending()), (Wants::Close, &b""[..]));
+    }
+
+    #[test]
+    fn a_head_has_five_seconds_however_it_drips() {
+        with_connection(|connection, engine| {
+            for (at, &byte) in GET[..20].iter().enumerate() {
+                receive(connection, ms(1_000 + 200 * at as u64), &[byte], engine);
+            }
+            assert_eq!(expire(connection, ms(6_000)), (Wants::Close, Ending::SlowRequest));
+        });
+        with_connection(|connection, _| {
+            assert_eq!(expire(connection, ms(6_000)), (Wants::Close, Ending::SlowRequest));
+        });
+    }
+
+    #[test]
+    fn a_body_has_five_seconds_of_its_own() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(5_900), POST, engine);
+            receive(connection, ms(10_000), b"{", engine);
+            assert_eq!(expire(connection, ms(10_900)), (Wants::Close, Ending::SlowRequest));
+        });
+    }
+
+    #[test]
+    fn a_response_that_is_not_read_ends_in_a_reset() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), GET, engine);
+            assert_eq!(connection.wants(), Wants::Write);
+            connection.sent(ms(6_000), 1, engine);
+            assert_eq!(expire(connection, ms(7_000)), (Wants::Reset, Ending::SlowReader));
+            connection.open(ms(8_000), "198.51.100.7:40000".parse().unwrap());
+            assert_eq!((connection.wants(), connection.pending()), (Wants::Read, &b""[..]));
+        });
+    }
+
+    #[test]
+    fn between_requests_there_are_ten_seconds() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), GET, engine);
+            send_all(connection, ms(3_000), engine);
+            assert_eq!(expire(connection, ms(13_000)), (Wants::Close, Ending::Idle));
+        });
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), GET, engine);
+            send_all(connection, ms(3_000), engine);
+            receive(connection, ms(12_000), &GET[..1], engine);
+            receive(connection, ms(16_000), &GET[1..2], engine);
+            assert_eq!(expire(connection, ms(17_000)), (Wants::Close, Ending::SlowRequest));
+        });
+    }
+
+    #[test]
+    fn what_was_sent_ahead_has_the_patience_of_a_head() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), &[GET, b"G"].concat(), engine);
+            send_all(connection, ms(3_000), engine);
+            assert_eq!(expire(connection, ms(8_000)), (Wants::Close, Ending::SlowRequest));
+        });
+    }
+
+    #[test]
+    fn a_connection_ends_within_a_minute() {
+        with_connection(|connection, engine| {
+            let mut now = 1_000;
+            loop {
+                receive(connection, ms(now), GET, engine);
+                let last = connection.pending().windows(19).any(|w| w == b"Connection: close\r\n");
+                send_all(connection, ms(now), engine);
+                if last {
+                    break;
+                }
+                assert!(connection.deadline() <= ms(61_000));
+                now += 9_000;
+            }
+            assert_eq!(now, 55_000);
+            assert_eq!(connection.wants(), Wants::Drain);
+            assert_eq!(expire(connection, ms(56_000)), (Wants::Close, Ending::Served));
+        });
+    }
+
+    #[test]
+    fn a_refused_client_has_a_second_to_see_why() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), b"GET / HTTP/1.1\n", engine);
+            send_all(connection, ms(3_000), engine);
+            assert_eq!(connection.wants(), Wants::Drain);
+            let n = connection.space().len();
+            connection.received(ms(3_500), n, engine);
+            assert_eq!((connection.wants(), connection.space().len()), (Wants::Drain, n));
+            assert_eq!(expire(connection, ms(4_000)), (Wants::Close, Ending::Refused));
+        });
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), b"GET / HTTP/1.1\n", engine);
+            send_all(connection, ms(3_000), engine);
+            connection.received(ms(3_500), 0, engine);
+            assert_eq!((connection.wants(), connection.ending()), (Wants::Close, Ending::Refused));
+        });
+    }
+
+    #[test]
+    fn the_end_of_the_stream_ends_the_connection() {
+        for sent in [&b""[..], &GET[..7], POST] {
+            with_connection(|connection, engine| {
+                if !sent.is_empty() {
+                    receive(connection, ms(2_000), sent, engine);
+                }
+                connection.received(ms(2_000), 0, engine);
+                assert_eq!((connection.wants(), connection.ending()), (Wants::Close, Ending::ByClient));
+            });
+        }
+    }
+
+    #[test]
+    fn a_client_that_asks_for_the_close_gets_it_at_once() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), b"GET /health HTTP/1.0\r\n\r\n", engine);
+            send_all(connection, ms(2_000), engine);
+            assert_eq!((connection.wants(), connection.ending()), (Wants::Close, Ending::Served));
+        });
+    }
+
+    #[test]
+    fn a_stopping_server_finishes_what_it_has_begun() {
+        for unfinished in [&b""[..], &GET[..7]] {
+            with_connection(|connection, engine| {
+                if !unfinished.is_empty() {
+                    receive(connection, ms(2_000), unfinished, engine);
+                }
+                connection.finish();
+                assert_eq!((connection.wants(), connection.ending()), (Wants::Close, Ending::Shutdown));
+            });
+        }
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), &[GET, GET].concat(), engine);
+            connection.finish();
+            send_all(connection, ms(2_000), engine);
+            assert_eq!((connection.wants(), connection.ending()), (Wants::Drain, Ending::Shutdown));
+        });
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), POST, engine);
+            connection.finish();
+            receive(connection, ms(2_000), b"{}", engine);
+            assert!(connection.pending().windows(19).any(|w| w == b"Connection: close\r\n"));
+            send_all(connection, ms(2_000), engine);
+            assert_eq!((connection.wants(), connection.ending()), (Wants::Drain, Ending::Shutdown));
+        });
+    }
+
+    #[test]
+    fn bytes_and_responses_are_counted() {
+        with_connection(|connection, engine| {
+            receive(connection, ms(2_000), GET, engine);
+            let sent = connection.pending().len() as u64;
+            send_all(connection, ms(2_000), engine);
+            let traffic = engine.stats.http();
+            assert_eq!((traffic.received_bytes, traffic.sent_bytes), (GET.len() as u64, sent));
+            assert_eq!(engine.stats.responses().find(|r| r.1 > 0), Some((200, 1)));
+        });
+    }
+}

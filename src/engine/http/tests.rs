@@ -378,7 +378,7 @@ fn pipelined_requests_are_answered_in_order() {
     let pipeline = format!("{}{}{}", announce("n1"), get("/peers?network=room"), get("/health"));
     let mut memory = Memory::new();
     let (answers, wants) = ask(&mut engine(&mut memory), &pipeline);
-    let bodies: Vec<_> = answers.split("HTTP/1.1 200 OK\r\n").skip(1).map(|a| body(a)).collect();
+    let bodies: Vec<_> = answers.split("HTTP/1.1 200 OK\r\n").skip(1).map(body).collect();
     assert_eq!(bodies.len(), 3);
     assert!(bodies[0].starts_with(r#"{"registered":true"#) && bodies[2].starts_with(r#"{"status":"#));
     assert!(bodies[1].starts_with(r#"{"peers":[{"id":"n1""#), "the announce before it has been done");

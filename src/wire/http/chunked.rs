@@ -44,6 +44,8 @@ enum State {
     #[default]
     Size,
     Extension,
+    Quoted,
+    QuotedPair,
     SizeLf,
     Data,
     DataCr,
@@ -115,21 +117,18 @@ impl Chunked {
     fn look_at(&mut self, byte: u8) -> Result<State, Reject> {
         match (self.state, byte) {
             (State::Size, _) => self.size(byte),
-            (State::Extension | State::TrailerValue, b'\r') => Ok(self.line_feed()),
-            (State::Extension, _) => self.extension(byte),
+            (State::Extension, b'\r') if self.extension > 0 => Ok(State::SizeLf),
+            (State::Extension | State::Quoted | State::QuotedPair, _) => self.extension(byte),
             (State::SizeLf, b'\n') => self.begin_chunk(),
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(self.begin_size()),
             (State::TrailerName, _) => self.trailer_name(byte),
+            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerValue, _) => self.trailer_value(byte),
             (State::TrailerLf, b'\n') => Ok(State::TrailerName),
             (State::LastLf, b'\n') => Ok(State::Complete),
             _ => Err(Reject::bad("a chunk, its size and every trailer field must end with CR LF")),
         }
-    }
-
-    const fn line_feed(&self) -> State {
-        if matches!(self.state, State::Extension) { State::SizeLf } else { State::TrailerLf }
     }
 
     fn begin_size(&mut self) -> State {
@@ -154,11 +153,14 @@ impl Chunked {
     fn extension(&mut self, byte: u8) -> Result<State, Reject> {
         self.extension = self.extension.saturating_add(1);
         if is_control(byte) || self.extension > MAX_CHUNK_EXTENSION_BYTES {
-            return Err(Reject::bad(
-                "a chunk extension may have 64 bytes at most, and no control characters",
-            ));
+            return Err(Reject::bad("a chunk extension must have 1 to 64 bytes, and no control characters"));
         }
-        Ok(State::Extension)
+        Ok(match (self.state, byte) {
+            (State::Extension, b'"') | (State::QuotedPair, _) => State::Quoted,
+            (State::Quoted, b'\\') => State::QuotedPair,
+            (State::Quoted, b'"') => State::Extension,
+            (state, _) => state,
+        })
     }
 
     fn begin_chunk(&mut self) -> Result<State, Reject> {
@@ -250,7 +252,7 @@ mod tests {
             ("5\r\nhello\r\n6\r\n world\r\n000\r\n\r\n", "hello world"),
             ("00000005\r\nhello\r\n0\r\n\r\n", "hello"),
             ("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", "01234567890123456789"),
-            ("5;a=b\r\nhello\r\n6; c=\"d e\"\r\n world\r\n0;x\r\n\r\n", "hello world"),
+            ("5;a=b\r\nhello\r\n6; c=\"d\\\" e\";f\r\n world\r\n0;x\r\n\r\n", "hello world"),
             ("2\r\n\r\n\r\n0\r\nVary: *\r\nX-Host: a\r\nempty:\r\n\r\n", "\r\n"),
         ] {
             let raw = [raw.as_bytes(), b"GET /next"].concat();
@@ -280,6 +282,9 @@ mod tests {
             "000000005\r\nhello\r\n",
             "5\nhello\r\n",
             "5\rhello\r\n",
+            "5;\r\nhello\r\n",
+            "5;a=\"b\r\nhello\r\n",
+            "5;a=\"b\\\"\r\nhello\r\n",
             "5;a\nb\r\nhello\r\n",
             "5;a\rb\r\nhello\r\n",
             "5;a\0\r\nhello\r\n",

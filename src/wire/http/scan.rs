@@ -1,6 +1,6 @@
 //! Where a head ends.
 
-use super::{Reject, is_control};
+use super::{Reject, is_control, is_token};
 use crate::limits::MAX_HEAD_BYTES;
 
 /// Finds the end of a request head in bytes that come in bit by bit. Every byte is looked at once, however many reads
@@ -15,8 +15,17 @@ pub struct HeadScan {
     previous: u8,
     /// Whether an empty line was skipped before the request line.
     skipped_empty_line: bool,
-    /// Whether the request line is complete.
-    in_fields: bool,
+    /// What the current line is.
+    line: Line,
+}
+
+/// What a line of a head is, and how far it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Line {
+    #[default]
+    Request,
+    FieldName,
+    FieldValue,
 }
 
 const BARE_LF: Reject = Reject::bad("a line must end with CR LF, not with LF alone");
@@ -24,6 +33,8 @@ const BARE_CR: Reject = Reject::bad("a CR must be followed by LF");
 const CONTROL: Reject = Reject::bad("the head has a control character");
 const NOT_ASCII: Reject = Reject::bad("the request line has a byte that is not visible ASCII");
 const FOLDED: Reject = Reject::bad("a field must not be continued on the next line");
+const BAD_NAME: Reject =
+    Reject::bad("a field must be a name, a colon without a space before it, and a value");
 const EMPTY_LINES: Reject = Reject::bad("more than one empty line before the request line");
 const TARGET_TOO_LONG: Reject = Reject { status: 414, detail: "the target may have 512 bytes at most" };
 const HEAD_TOO_LARGE: Reject = Reject { status: 431, detail: "a head may have 4096 bytes at most" };
@@ -31,7 +42,7 @@ const HEAD_TOO_LARGE: Reject = Reject { status: 431, detail: "a head may have 40
 impl HeadScan {
     /// A scan that has seen nothing.
     pub const fn new() -> Self {
-        Self { at: 0, line_start: 0, previous: 0, skipped_empty_line: false, in_fields: false }
+        Self { at: 0, line_start: 0, previous: 0, skipped_empty_line: false, line: Line::Request }
     }
 
     /// Looks at the bytes that came in since the last call. `bytes` are all bytes from the start of the head.
@@ -39,8 +50,8 @@ impl HeadScan {
     ///
     /// # Errors
     /// A line end that is not CR LF (RFC 9112 section 2.2 allows a server to be lenient; this one is not), a control
-    /// character, a folded field (section 5.2), more than one leading empty line, or a head without an end in
-    /// [`MAX_HEAD_BYTES`].
+    /// character, a folded field (section 5.2), a field without a proper name (section 5.1), more than one leading empty
+    /// line, or a head without an end in [`MAX_HEAD_BYTES`].
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
         let new = bytes.get(self.at..bytes.len().min(MAX_HEAD_BYTES)).unwrap_or_default();
         for &byte in new {
@@ -50,16 +61,11 @@ impl HeadScan {
                 return Ok(Some(self.at));
             }
         }
-        match (self.at < MAX_HEAD_BYTES, self.in_fields) {
-            (true, _) => Ok(None),
-            (false, true) => Err(HEAD_TOO_LARGE),
-            (false, false) => Err(TARGET_TOO_LONG),
+        match self.line {
+            _ if self.at < MAX_HEAD_BYTES => Ok(None),
+            Line::Request => Err(TARGET_TOO_LONG),
+            Line::FieldName | Line::FieldValue => Err(HEAD_TOO_LARGE),
         }
-    }
-
-    /// Whether nothing of a request has come in, not even an empty line.
-    pub const fn is_empty(&self) -> bool {
-        self.at == 0
     }
 
     fn look_at(&mut self, byte: u8) -> Result<bool, Reject> {
@@ -68,24 +74,42 @@ impl HeadScan {
             (b'\r', b'\n') => self.end_line(),
             (b'\r', _) => Err(BARE_CR),
             (_, b'\n') => Err(BARE_LF),
+            (_, b'\r') if self.line == Line::FieldName && !self.is_line_start() => Err(BAD_NAME),
             (_, b'\r') => Ok(false),
-            (_, b' ' | b'\t') if self.in_fields && self.at == self.line_start => Err(FOLDED),
+            (_, b' ' | b'\t') if self.line == Line::FieldName && self.is_line_start() => Err(FOLDED),
             (_, _) if is_control(byte) => Err(CONTROL),
-            (_, _) if !self.in_fields && !matches!(byte, b' '..=b'~') => Err(NOT_ASCII),
-            (_, _) => Ok(false),
+            (_, _) => self.look_into_line(byte).map(|()| false),
         }
+    }
+
+    fn look_into_line(&mut self, byte: u8) -> Result<(), Reject> {
+        match self.line {
+            Line::Request if matches!(byte, b' '..=b'~') => Ok(()),
+            Line::Request => Err(NOT_ASCII),
+            Line::FieldName if is_token(byte) => Ok(()),
+            Line::FieldName if byte == b':' && !self.is_line_start() => {
+                self.line = Line::FieldValue;
+                Ok(())
+            }
+            Line::FieldName => Err(BAD_NAME),
+            Line::FieldValue => Ok(()),
+        }
+    }
+
+    const fn is_line_start(&self) -> bool {
+        self.at == self.line_start
     }
 
     /// Ends a line with the LF at `self.at`. Returns whether it was the empty one that ends the head.
     fn end_line(&mut self) -> Result<bool, Reject> {
-        let empty = self.at.saturating_sub(self.line_start) == 1;
+        let is_empty = self.at.saturating_sub(self.line_start) == 1;
         self.line_start = self.at.saturating_add(1);
-        match (empty, self.in_fields) {
-            (true, true) => return Ok(true),
-            (false, _) => self.in_fields = true,
+        match (is_empty, self.line) {
+            (true, Line::FieldName | Line::FieldValue) => return Ok(true),
+            (false, _) => self.line = Line::FieldName,
             // RFC 9112 section 2.2: at least one empty line before the request line should be ignored.
-            (true, false) if !self.skipped_empty_line => self.skipped_empty_line = true,
-            (true, false) => return Err(EMPTY_LINES),
+            (true, Line::Request) if !self.skipped_empty_line => self.skipped_empty_line = true,
+            (true, Line::Request) => return Err(EMPTY_LINES),
         }
         Ok(false)
     }
@@ -138,6 +162,12 @@ mod tests {
             ("\r\n\r\n", EMPTY_LINES),
             ("GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", FOLDED),
             ("GET / HTTP/1.1\r\n\tA: b\r\n\r\n", FOLDED),
+            ("GET / HTTP/1.1\r\nA\r\n\r\n", BAD_NAME),
+            ("GET / HTTP/1.1\r\nA b: c\r\n\r\n", BAD_NAME),
+            ("GET / HTTP/1.1\r\nA : c\r\n\r\n", BAD_NAME),
+            ("GET / HTTP/1.1\r\nA\t: c\r\n\r\n", BAD_NAME),
+            ("GET / HTTP/1.1\r\n: c\r\n\r\n", BAD_NAME),
+            ("GET / HTTP/1.1\r\nA\u{e4}: c\r\n\r\n", BAD_NAME),
             ("GET\0/ HTTP/1.1\r\n", CONTROL),
             ("GET / HTTP/1.1\r\nA: b\x07\r\n", CONTROL),
             ("GET / HTTP/1.1\r\nA: b\x7f\r\n", CONTROL),
