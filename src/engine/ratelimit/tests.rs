@@ -97,7 +97,7 @@ fn wider_prefixes_have_more_but_not_without_end() {
     for (name, addr, allowed) in cases {
         let mut memory = storage::<16_384>();
         let limiter = &mut limiter(&mut memory);
-        let flood = (0..60_000).map(|n| source(addr(n), Proof::Tcp));
+        let flood = (0..20_000).map(|n| source(addr(n), Proof::Tcp));
         assert_eq!(passed(limiter, Instant::START, flood), allowed, "{name}");
     }
 }
@@ -160,7 +160,7 @@ fn a_flood_in_one_class_never_refuses_another() {
     for flooded in classes {
         let mut memory = storage::<4096>();
         let limiter = &mut limiter(&mut memory);
-        let hosts = (0..100_000_u32).map(|n| source(scattered_v6(n), flooded));
+        let hosts = (0..20_000_u32).map(|n| source(scattered_v6(n), flooded));
         passed(limiter, Instant::START, hosts);
         passed(limiter, Instant::START, repeat_n(source(victim, flooded), 1000));
         for class in classes.into_iter().filter(|&class| class != flooded) {
@@ -215,7 +215,7 @@ fn strangers_are_refused_as_seldom_as_the_formula_says() {
     }
     check::<4096>(500, 200_000);
     check::<4096>(2000, 50_000);
-    check::<16_384>(500, 1_000_000);
+    check::<16_384>(500, 500_000);
     check::<16_384>(2000, 200_000);
 }
 

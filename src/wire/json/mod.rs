@@ -1,6 +1,6 @@
 //! JSON (RFC 8259), strict and bounded: a document is scanned whole before one field of it is read.
 //!
-//! [`check`] and [`Object::parse`] accept exactly the grammar of the RFC, in UTF-8, within [`MAX_JSON_DEPTH`]
+//! [`check`] and [`Object::parse`] accept exactly the grammar of the RFC, in up to 65,535 bytes of UTF-8, within [`MAX_JSON_DEPTH`]
 //! and [`MAX_JSON_TOKENS`], without a byte order mark, without escapes that stand for half a character (RFC 7493 section
 //! 2.1), and without two equal keys at the top level, however they are spelt. The scan is a loop, not a recursion.
 //!
@@ -11,8 +11,11 @@
 //!
 //! [`MAX_JSON_DEPTH`]: crate::limits::MAX_JSON_DEPTH
 
+use core::hash::Hasher;
+
 use heapless::Vec;
 use serde::Deserialize;
+use siphasher::sip::SipHasher13;
 
 use crate::limits::MAX_JSON_TOKENS;
 
@@ -23,7 +26,7 @@ mod scan;
 pub use body::{AnnounceBody, HelloBody, LeaveBody, MessageKind, QueryBody, UdpAnnounceBody, UdpMessage};
 pub use field::Field;
 
-use scan::{Scanner, Units};
+use scan::{Scanner, Span, Units};
 
 /// Why a document is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +57,15 @@ pub fn check(document: &[u8]) -> Result<(), Error> {
 /// A JSON object whose whole text has been checked.
 #[derive(Clone, Debug)]
 pub struct Object<'a> {
-    members: Vec<Member<'a>, MAX_MEMBERS>,
+    text: &'a str,
+    members: Vec<Member, MAX_MEMBERS>,
 }
 
-/// One key of an object, as spelt between its quotes, and the text of its value.
+/// Where one key of an object stands between its quotes, and where its value.
 #[derive(Clone, Copy, Debug)]
-struct Member<'a> {
-    key: &'a str,
-    value: &'a str,
+struct Member {
+    key: Span,
+    value: Span,
 }
 
 impl<'a> Object<'a> {
@@ -71,7 +75,8 @@ impl<'a> Object<'a> {
     /// [`Error::Malformed`] if it is no strict, small JSON, no object, or has two equal keys.
     pub fn parse(document: &'a [u8]) -> Result<Self, Error> {
         let mut scanner = Scanner::new(document)?;
-        let mut members = Vec::<Member<'a>, MAX_MEMBERS>::new();
+        let mut members = Vec::<Member, MAX_MEMBERS>::new();
+        let mut hashes = Vec::<u64, MAX_MEMBERS>::new();
         scanner.skip_space();
         scanner.open(b'{')?;
         while !scanner.close(b'}')? {
@@ -79,19 +84,21 @@ impl<'a> Object<'a> {
                 scanner.comma()?;
             }
             let key = scanner.key()?;
-            if members.iter().any(|earlier| same_key(earlier.key, key)) {
+            let hash = hash_key(key.of(scanner.text()));
+            if hashes.contains(&hash) {
                 return Err(Error::Malformed);
             }
             let value = scanner.value(1)?;
+            hashes.push(hash).map_err(|_| Error::Malformed)?;
             members.push(Member { key, value }).map_err(|_| Error::Malformed)?;
         }
         scanner.end()?;
-        Ok(Self { members })
+        Ok(Self { text: scanner.text(), members })
     }
 
     /// The members in their order: each key as spelt between its quotes, and the text of its value.
     pub fn members(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.members.iter().map(|member| (member.key, member.value))
+        self.members.iter().map(|member| (member.key.of(self.text), member.value.of(self.text)))
     }
 
     /// Whether `field` is there and not `null`.
@@ -143,13 +150,30 @@ impl<'a> Object<'a> {
     }
 
     fn value(&self, field: Field) -> Option<&'a str> {
-        self.members.iter().find(|member| same_key(member.key, field.name())).map(|member| member.value)
+        self.members().find(|(key, _)| is_named(key, field.name())).map(|(_, value)| value)
     }
 }
 
-/// Whether two keys are equal once their escapes are decoded.
-fn same_key(a: &str, b: &str) -> bool {
-    if a.contains('\\') || b.contains('\\') { Units::of(a).eq(Units::of(b)) } else { a == b }
+/// Whether a key, its escapes decoded, is `name`.
+fn is_named(key: &str, name: &str) -> bool {
+    if key.contains('\\') { Units::of(key).eq(name.encode_utf16()) } else { key == name }
+}
+
+/// A hash that is equal for keys that are equal once their escapes are decoded, so that finding two of them among a
+/// hundred does not mean decoding each a hundred times. Other keys share one by chance once in 2^64 pairs, and nobody
+/// gains by making them: the document is refused.
+fn hash_key(key: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    if key.contains('\\') {
+        let mut bytes = [0; 4];
+        for decoded in char::decode_utf16(Units::of(key)) {
+            let decoded = decoded.unwrap_or(char::REPLACEMENT_CHARACTER);
+            hasher.write(decoded.encode_utf8(&mut bytes).as_bytes());
+        }
+    } else {
+        hasher.write(key.as_bytes());
+    }
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -185,6 +209,13 @@ mod tests {
         };
         assert!(!refused(&object(MAX_MEMBERS - 1)));
         assert!(refused(&object(MAX_MEMBERS)));
+    }
+
+    #[test]
+    fn length_is_bounded() {
+        let text = |bytes: usize| std::format!("{{\"pad\":\"{}\"}}", "x".repeat(bytes - 10));
+        assert!(!refused(&text(65_535)));
+        assert!(refused(&text(65_540)));
     }
 
     #[test]

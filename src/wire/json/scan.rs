@@ -16,6 +16,20 @@ pub(super) struct Scanner<'a> {
     tokens: usize,
 }
 
+/// A part of a document. Two bytes an end keep an object's list of members small enough to be moved about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    start: u16,
+    end: u16,
+}
+
+impl Span {
+    /// The text of this part of `document`.
+    pub(super) fn of(self, document: &str) -> &str {
+        document.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
+    }
+}
+
 /// What [`Scanner::start_value`] has read.
 enum Start {
     /// A whole string, number or literal.
@@ -29,6 +43,11 @@ impl<'a> Scanner<'a> {
     pub(super) fn new(document: &'a [u8]) -> Result<Self, Error> {
         let text = str::from_utf8(document).map_err(|_| Error::Malformed)?;
         Ok(Self { text, at: 0, tokens: 0 })
+    }
+
+    /// The whole document.
+    pub(super) const fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The next byte.
@@ -75,7 +94,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a member's key up to the start of its value, and returns what stands between the key's quotes.
-    pub(super) fn key(&mut self) -> Result<&'a str, Error> {
+    pub(super) fn key(&mut self) -> Result<Span, Error> {
         let key = self.string()?;
         self.skip_space();
         self.expect(b':')?;
@@ -83,8 +102,8 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Reads one value, `depth` brackets deep, and returns its text.
-    pub(super) fn value(&mut self, depth: usize) -> Result<&'a str, Error> {
+    /// Reads one value, `depth` brackets deep.
+    pub(super) fn value(&mut self, depth: usize) -> Result<Span, Error> {
         let start = self.at;
         let mut closers = Vec::<u8, MAX_JSON_DEPTH>::new();
         loop {
@@ -108,7 +127,7 @@ impl<'a> Scanner<'a> {
                 closers.pop();
             }
             if closers.is_empty() {
-                return self.text.get(start..self.at).ok_or(Error::Malformed);
+                return self.span_from(start);
             }
         }
     }
@@ -132,7 +151,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string (section 7) and returns what stands between its quotes.
-    fn string(&mut self) -> Result<&'a str, Error> {
+    fn string(&mut self) -> Result<Span, Error> {
         self.count_token()?;
         self.expect(b'"')?;
         let start = self.at;
@@ -144,7 +163,7 @@ impl<'a> Scanner<'a> {
                 _ => self.step(),
             }
         }
-        let inside = self.text.get(start..self.at).ok_or(Error::Malformed)?;
+        let inside = self.span_from(start)?;
         self.step();
         Ok(inside)
     }
@@ -208,6 +227,12 @@ impl<'a> Scanner<'a> {
             self.step();
         }
         if self.at > start { Ok(()) } else { Err(Error::Malformed) }
+    }
+
+    /// From `start` to here. A document longer than a span can tell is refused.
+    fn span_from(&self, start: usize) -> Result<Span, Error> {
+        let end = |at| u16::try_from(at).map_err(|_| Error::Malformed);
+        Ok(Span { start: end(start)?, end: end(self.at)? })
     }
 
     const fn count_token(&mut self) -> Result<(), Error> {
@@ -287,7 +312,8 @@ mod tests {
 
     fn accepts(value: &str) -> bool {
         let mut scanner = Scanner::new(value.as_bytes()).unwrap();
-        scanner.value(0).and_then(|text| scanner.end().map(|()| assert_eq!(text, value))).is_ok()
+        let span = scanner.value(0);
+        span.and_then(|span| scanner.end().map(|()| assert_eq!(span.of(value), value))).is_ok()
     }
 
     #[test]
