@@ -17,7 +17,9 @@ use crate::engine::{
     Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
 };
 use crate::id::PeerId;
-use crate::limits::{MAX_BODY_BYTES, MAX_RESPONSE_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES};
+use crate::limits::{
+    LOWEST_CLIENT_PORT, MAX_BODY_BYTES, MAX_RESPONSE_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES, MAX_UDP_REPLY_BYTES,
+};
 use crate::rng::Seed;
 use crate::time::Instant;
 use crate::wire::http::{Chunked, Framing, Head, HeadScan, Step, query};
@@ -154,6 +156,62 @@ fn converse(stream: &[u8], piece: usize) -> (usize, u64) {
 
 /// Bytes of `HTTP/1.1 200`.
 const STATUS_BYTES: usize = 12;
+
+/// Stands for a valid token in a datagram of the corpus.
+const TOKEN_PLACE: &[u8] = b"AAAAAAAAAAA";
+
+/// One datagram, whose first byte chooses the sender: as it is, and with a valid token where it has a place for one.
+pub fn datagram(data: &[u8]) {
+    let Some((&client, datagram)) = data.split_first() else { return };
+    let mut storage = SmallStorage::new();
+    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() };
+    let mut engine = storage.engine(settings, &Seed([1; 32]));
+    let now = Instant::from_s(1);
+    for number in 0..16_u8 {
+        step(&mut engine, now, 0x10, &client_source(number.saturating_mul(16)), number);
+    }
+    let source = client_source(client);
+    let from = SocketAddr::new(source.addr.ip(), source.port);
+
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, datagram, &mut reply);
+    let reply = reply.get(..bytes).unwrap_or_default();
+    assert!(bytes <= datagram.len(), "an answer without a token is longer than the question");
+    check_reply(&mut engine, now, from, reply);
+    let low_port = SocketAddr::new(source.addr.ip(), LOWEST_CLIENT_PORT.saturating_sub(1));
+    assert_eq!(engine.datagram(now, low_port, datagram, &mut [0; MAX_UDP_REPLY_BYTES]), 0);
+
+    let ask = br#"{"type":"find_peers","id":"1","pad":"                                "}"#;
+    let mut answer = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, ask, &mut answer);
+    let answer = core::str::from_utf8(answer.get(..bytes).unwrap_or_default()).unwrap_or_default();
+    let Some(token) = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+        panic!("a question with room for a token gets one: {answer}");
+    };
+    let mut proven = [0; 2048];
+    let Some(proven) = proven.get_mut(..datagram.len()) else { return };
+    proven.copy_from_slice(datagram);
+    let Some(at) = datagram.windows(TOKEN_PLACE.len()).position(|window| window == TOKEN_PLACE) else {
+        return;
+    };
+    let place = proven.iter_mut().skip(at).take(TOKEN_PLACE.len());
+    place.zip(token.bytes()).for_each(|(to, from)| *to = from);
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, proven, &mut reply);
+    check_reply(&mut engine, now, from, reply.get(..bytes).unwrap_or_default());
+}
+
+/// A reply is a JSON object, and starts no conversation when it is sent to a server.
+fn check_reply(engine: &mut Engine<'_>, now: Instant, from: SocketAddr, reply: &[u8]) {
+    if !reply.is_empty() {
+        assert!(json::Object::parse(reply).is_ok(), "the answer is no JSON object");
+        assert_eq!(
+            engine.datagram(now, from, reply, &mut [0; MAX_UDP_REPLY_BYTES]),
+            0,
+            "an answer is answered"
+        );
+    }
+}
 
 /// A sequence of requests to an engine, four bytes a step: what to do, as whom, with which id, and how much later.
 pub fn engine_sequence(data: &[u8]) {

@@ -25,6 +25,11 @@ fn http_connection() {
 }
 
 #[test]
+fn datagram() {
+    replay("datagram", fuzzing::datagram);
+}
+
+#[test]
 fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);
 }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use waypost::engine::http::{Connection, Wants};
 use waypost::engine::{Engine, Settings, Storage};
+use waypost::limits::MAX_UDP_REPLY_BYTES;
 use waypost::rng::Seed;
 use waypost::time::Instant;
 
@@ -89,6 +90,34 @@ fn http_requests_allocate_nothing() {
     }
 }
 
+#[test]
+fn datagrams_allocate_nothing() {
+    let mut storage = Box::new(Storage::<256, 1024>::new());
+    let mut engine = storage.engine(unlimited(), &Seed([1; 32]));
+    let from: SocketAddr = "127.0.0.1:40000".parse().unwrap();
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let ask = format!("{{\"type\":\"find_peers\",\"id\":\"1\",\"pad\":\"{:064}\"}}", 0);
+    let bytes = engine.datagram(Instant::START, from, ask.as_bytes(), &mut reply);
+    let answer = String::from_utf8(reply[..bytes].to_vec()).unwrap();
+    let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
+    let datagrams = datagrams(token);
+
+    let mut answered = 0;
+    // Slow enough for 20,000 datagrams in the life of the token.
+    let mut now = Instant::START;
+    let mut run = |answered: &mut usize| {
+        for datagram in datagrams.iter().cycle().take(REQUESTS) {
+            now = now.plus_ms(10);
+            *answered += usize::from(engine.datagram(now, from, datagram, &mut reply) > 0);
+            engine.tick(now);
+        }
+    };
+    run(&mut answered);
+    answered = 0;
+    assert_eq!(allocations(|| run(&mut answered)), 0, "for {REQUESTS} datagrams");
+    assert!(answered > REQUESTS * 6 / 10, "only {answered} of {REQUESTS} were answered");
+}
+
 fn unlimited() -> Settings {
     Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() }
 }
@@ -160,4 +189,23 @@ fn ask(connection: &mut Connection, engine: &mut Engine<'_>, now: Instant, mut r
             _ => return status,
         }
     }
+}
+
+/// Datagrams of every kind, good and bad.
+fn datagrams(token: &str) -> Vec<Vec<u8>> {
+    let mut datagrams = Vec::new();
+    for id in 0..IDS {
+        datagrams.extend([
+            format!("{{\"type\":\"ping\",\"id\":\"{id}\",\"pad\":\"{:0100}\"}}", 0),
+            format!("{{\"type\":\"find_peers\",\"id\":\"{id}\",\"pad\":\"{:064}\"}}", 0),
+            format!("{{\"type\":\"find_peers\",\"id\":\"{id}\",\"limit\":32,\"token\":\"{token}\"}}"),
+            format!("{{\"type\":\"announce\",\"id\":\"{id}\",\"peer_id\":\"p{id}\",\"port\":9000,\"token\":\"{token}\"}}"),
+            format!("{{\"type\":\"announce\",\"id\":\"{id}\",\"peer_id\":\"q{id}\",\"ttl\":60,\"endpoints\":[\"tcp://:1\"],\"token\":\"{token}\"}}"),
+            format!("{{\"type\":\"announce\",\"id\":\"{id}\",\"peer_id\":\"{:0100}\"}}", 0),
+            format!("{{\"type\":\"leave\",\"id\":\"{id}\",\"peer_id\":\"p{}\",\"token\":\"{token}\"}}", id / 2),
+            String::from("{\"type\":\"pong\",\"id\":\"1\"}"),
+            String::from("{\"type\":\"ping\""),
+        ]);
+    }
+    datagrams.into_iter().map(String::into_bytes).collect()
 }

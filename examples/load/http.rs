@@ -167,10 +167,9 @@ impl Connection {
             taken += answer.bytes;
             closes |= answer.closes;
             self.awaited = self.awaited.saturating_sub(1);
-            if answer.status / 100 == 2 {
-                tally.answer(answer.bytes, latency);
-            } else {
-                tally.error(|| format!("status {}", answer.status));
+            tally.answer(answer.bytes, latency);
+            if answer.status / 100 != 2 {
+                tally.refusal(|| format!("status {}", answer.status));
             }
         }
         self.buffer.copy_within(taken..self.filled, 0);

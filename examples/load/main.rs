@@ -8,7 +8,7 @@
 //!
 //! The loop is closed: a connection or socket sends its next request when the last one is answered. The figure that
 //! compares servers is the processor time of the server per request; requests a second depend on the generator too.
-//! A server that is not spawned here must run without rate limits, or the refusals are counted as errors.
+//! A server that is not spawned here must run without rate limits, or most answers are refusals, which are counted.
 
 mod clock;
 mod epoll;

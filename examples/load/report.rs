@@ -8,16 +8,18 @@ use crate::process::Usage;
 
 /// What happened to the requests of one run.
 pub(crate) struct Tally {
-    /// Good answers.
+    /// Answers, refusals among them.
     pub(crate) answers: u64,
-    /// Refusals, broken connections and lost datagrams.
+    /// Answers that are refusals.
+    pub(crate) refusals: u64,
+    /// Broken connections and lost datagrams.
     pub(crate) errors: u64,
     /// Connections opened anew.
     pub(crate) reconnects: u64,
-    /// Bytes of good answers.
+    /// Bytes of all answers.
     pub(crate) bytes: u64,
-    /// The first thing that went wrong.
-    pub(crate) first_error: Option<String>,
+    /// The first refusal or error.
+    pub(crate) first_trouble: Option<String>,
     /// From request to answer.
     pub(crate) latency: Histogram,
 }
@@ -25,20 +27,34 @@ pub(crate) struct Tally {
 impl Tally {
     /// Nothing happened yet.
     pub(crate) fn new() -> Self {
-        Self { answers: 0, errors: 0, reconnects: 0, bytes: 0, first_error: None, latency: Histogram::new() }
+        Self {
+            answers: 0,
+            refusals: 0,
+            errors: 0,
+            reconnects: 0,
+            bytes: 0,
+            first_trouble: None,
+            latency: Histogram::new(),
+        }
     }
 
-    /// Counts a good answer of `bytes` bytes.
+    /// Counts an answer of `bytes` bytes.
     pub(crate) fn answer(&mut self, bytes: usize, latency: Duration) {
         self.answers += 1;
         self.bytes += bytes as u64;
         self.latency.add(latency);
     }
 
+    /// Takes the answer just counted for a refusal.
+    pub(crate) fn refusal(&mut self, what: impl FnOnce() -> String) {
+        self.refusals += 1;
+        self.first_trouble.get_or_insert_with(what);
+    }
+
     /// Counts an error.
     pub(crate) fn error(&mut self, what: impl FnOnce() -> String) {
         self.errors += 1;
-        self.first_error.get_or_insert_with(what);
+        self.first_trouble.get_or_insert_with(what);
     }
 }
 
@@ -62,9 +78,10 @@ impl fmt::Display for Report {
         let tally = &self.tally;
         let answers = tally.answers.max(1) as f64;
         writeln!(f, "answers          {:>12}", tally.answers)?;
+        writeln!(f, "refusals         {:>12}", tally.refusals)?;
         writeln!(f, "errors           {:>12}", tally.errors)?;
-        if let Some(error) = &tally.first_error {
-            writeln!(f, "first error      {error}")?;
+        if let Some(trouble) = &tally.first_trouble {
+            writeln!(f, "first of these   {trouble}")?;
         }
         writeln!(f, "reconnects       {:>12}", tally.reconnects)?;
         writeln!(f, "answer size      {:>12.0} bytes", tally.bytes as f64 / answers)?;

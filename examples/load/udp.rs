@@ -132,12 +132,15 @@ impl Client {
             if socket.token.is_none() {
                 tally.error(|| format!("no token in {answer}"));
             }
-        } else if answer.starts_with(self.kind.answer()) && !answer.contains("\"error\"") {
-            tally.answer(answer.len(), latency);
         } else {
-            tally.error(|| answer.clone().into_owned());
-            // Tokens grow old; ask for a new one.
-            socket.token = None;
+            tally.answer(answer.len(), latency);
+            if !answer.starts_with(self.kind.answer()) {
+                // Tokens grow old; the answer to an old one is a new one.
+                socket.token = token(&answer).map(String::from);
+                tally.refusal(|| answer.clone().into_owned());
+            } else if answer.contains("\"error\"") {
+                tally.refusal(|| answer.clone().into_owned());
+            }
         }
         self.send(number)
     }

@@ -14,7 +14,7 @@
 use heapless::Vec;
 
 use super::groups::{Crowd, Membership, Origin};
-use super::{NoPlace, Peer, PeerTable, Slot};
+use super::{NoPlace, PeerTable, Slot};
 use crate::addr::CanonicalAddr;
 use crate::limits::{
     EXPIRY_STEPS, MIN_PLACES_PER_WIDE, MIN_TENURE_S, PLACES_PER_V4_HOST, PLACES_PER_V4_NARROW,
@@ -75,7 +75,7 @@ impl PeerTable<'_> {
     fn expire_overdue(&mut self, now: Instant) -> bool {
         let before = self.len();
         self.expire(now);
-        let this_second = self.wheel.next_second(now).take(EXPIRY_STEPS as usize);
+        let this_second = self.wheel.next_second(self.peers, now).take(EXPIRY_STEPS as usize);
         let overdue: Vec<u32, { EXPIRY_STEPS as usize }> =
             this_second.filter(|&slot| !self.is_live(slot, now)).collect();
         overdue.into_iter().for_each(|slot| self.bury(slot));
@@ -99,50 +99,52 @@ impl PeerTable<'_> {
                 pick => self.groups.nth_largest_wide(pick),
             },
         };
-        self.groups.random_open_in(wide?, rng)
+        self.groups.random_open_in(self.peers, wide?, rng)
     }
 
     /// Counts the peer at `slot` where it was announced from.
-    pub(super) fn enrol(&mut self, slot: u32, origin: Option<&Origin>) -> Membership {
+    pub(super) fn enrol(&mut self, slot: u32, origin: Option<&Origin>) {
         let groups = origin.map_or(Membership::NONE, |origin| self.groups.join(origin));
-        self.groups.open(slot, groups);
-        groups
+        self.peers.get_mut(slot as usize).into_iter().for_each(|peer| peer.groups = groups);
+        self.groups.open(self.peers, slot, groups);
     }
 
     /// No longer counts the peer at `slot`.
-    pub(super) fn strike_off(&mut self, slot: u32, peer: &Peer) {
-        if peer.protected {
+    pub(super) fn strike_off(&mut self, slot: u32) {
+        let Some(peer) = self.peers.get_mut(slot as usize) else { return };
+        let groups = peer.groups;
+        if core::mem::take(&mut peer.protected) {
             self.protected = self.protected.saturating_sub(1);
         } else {
-            self.groups.close(slot, peer.groups);
+            self.groups.close(self.peers, slot, groups);
         }
-        self.groups.leave(peer.groups);
+        self.groups.leave(groups);
     }
 
-    /// Counts `peer` at `slot` under a new address. Whether it keeps its tenure there is decided anew.
-    pub(super) fn move_house(&mut self, slot: u32, peer: &mut Peer, source: CanonicalAddr) {
-        self.strike_off(slot, peer);
+    /// Counts the peer at `slot` under another address. Whether it keeps its tenure there is decided anew.
+    pub(super) fn move_house(&mut self, slot: u32, source: CanonicalAddr) {
+        self.strike_off(slot);
         let origin = self.groups.origin(source);
-        peer.groups = self.enrol(slot, origin.as_ref());
-        peer.source = source;
-        peer.protected = false;
+        self.enrol(slot, origin.as_ref());
+        self.peers.get_mut(slot as usize).into_iter().for_each(|peer| peer.source = source);
     }
 
-    /// Protects `peer` at `slot`, announced again now, if it has stayed long enough and there is room for another.
-    pub(super) fn grant_tenure(&mut self, now: Instant, slot: u32, peer: &mut Peer) {
+    /// Protects the peer at `slot`, which announces again now, if it has stayed long enough and there is room.
+    pub(super) fn grant_tenure(&mut self, now: Instant, slot: u32) {
+        let (half, places_per_wide) = (self.capacity() / 2, self.places_per_wide());
+        let Some(peer) = self.peers.get_mut(slot as usize) else { return };
         let lifetime_ms = peer.expires.ms_since(peer.seen).max(u64::from(MIN_TENURE_S) * 1000);
-        let half = self.capacity() / 2;
         let earned = now.ms_since(peer.born) >= lifetime_ms;
-        let counted = peer.groups.narrow_and_wide().is_some();
         if !peer.protected
             && earned
-            && counted
-            && self.protected() < half
-            && self.groups.closed_in_wide(peer.groups) < self.places_per_wide()
+            && peer.groups.narrow_and_wide().is_some()
+            && self.protected < half
+            && self.groups.closed_in_wide(peer.groups) < places_per_wide
         {
-            self.groups.close(slot, peer.groups);
-            self.protected = self.protected.saturating_add(1);
             peer.protected = true;
+            self.protected = self.protected.saturating_add(1);
+            let groups = peer.groups;
+            self.groups.close(self.peers, slot, groups);
         }
     }
 }

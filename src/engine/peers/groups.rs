@@ -1,30 +1,35 @@
 //! How many peers were announced from each address prefix.
 
+use super::cut;
 use super::directory::{Directory, DirectoryStorage};
-use super::ranking::{Ranking, RankingStorage};
-use super::roster::{Roster, RosterStorage, Set};
+use super::index::{IndexStorage, Tag};
+use super::peer::{OpenInNarrow, Peer};
+use super::ranking::{Rank, Ranking, score};
+use super::roster::{Roster, Set};
 use crate::addr::{CanonicalAddr, Level, Prefix};
 use crate::rng::{HashKey, Rng};
 
 /// The memory of [`Groups`] of up to `N` peers altogether.
 pub(super) struct GroupStorage<const N: usize> {
-    hosts: DirectoryStorage<Prefix, N>,
-    sites: DirectoryStorage<Prefix, N>,
-    narrows: DirectoryStorage<Prefix, N>,
-    wides: DirectoryStorage<Prefix, N>,
-    open_members: RosterStorage<N>,
-    open_in_narrow: RankingStorage<N, N>,
-    open_in_wide: RankingStorage<N, 1>,
+    hosts: DirectoryStorage<Prefix, (), N>,
+    sites: DirectoryStorage<Prefix, (), N>,
+    narrows: DirectoryStorage<Prefix, Rank, N>,
+    wides: DirectoryStorage<Prefix, Rank, N>,
+    open_members: IndexStorage<N>,
+    open_in_narrow: IndexStorage<N>,
+    most_open_in_narrow: [u32; N],
+    open_in_wide: IndexStorage<N>,
+    most_open_in_wide: [u32; 1],
 }
 
 /// The groups that have peers, and which of these are *open* to eviction: those without tenure.
 pub(super) struct Groups<'s> {
     hosts: Directory<'s, Prefix>,
     sites: Directory<'s, Prefix>,
-    narrows: Directory<'s, Prefix>,
-    wides: Directory<'s, Prefix>,
+    narrows: Directory<'s, Prefix, Rank>,
+    wides: Directory<'s, Prefix, Rank>,
     /// The open peers of each narrow group.
-    open_members: Roster<'s>,
+    open_members: Roster<'s, OpenInNarrow>,
     /// Narrow groups by their open peers; a league for each wide group.
     open_in_narrow: Ranking<'s>,
     /// Wide groups by their open peers, in one league.
@@ -35,13 +40,13 @@ pub(super) struct Groups<'s> {
 /// The league of all wide groups.
 const ALL: u32 = 0;
 
-/// Where an address belongs: its prefixes, with their hashes, so that they are taken once for an announce.
+/// Where an address belongs: its prefixes, with their tags, so that they are hashed once for an announce.
 pub(super) struct Origin {
-    host: (u64, Prefix),
+    host: (Tag, Prefix),
     /// IPv6 has one level more than IPv4.
-    site: Option<(u64, Prefix)>,
-    narrow: (u64, Prefix),
-    wide: (u64, Prefix),
+    site: Option<(Tag, Prefix)>,
+    narrow: (Tag, Prefix),
+    wide: (Tag, Prefix),
 }
 
 /// The groups of one peer, by number.
@@ -68,13 +73,15 @@ pub(super) struct Crowd {
 impl<const N: usize> GroupStorage<N> {
     pub(super) const fn new() -> Self {
         Self {
-            hosts: DirectoryStorage::new(Prefix(0)),
-            sites: DirectoryStorage::new(Prefix(0)),
-            narrows: DirectoryStorage::new(Prefix(0)),
-            wides: DirectoryStorage::new(Prefix(0)),
-            open_members: RosterStorage::new(),
-            open_in_narrow: RankingStorage::new(),
-            open_in_wide: RankingStorage::new(),
+            hosts: DirectoryStorage::new(Prefix(0), ()),
+            sites: DirectoryStorage::new(Prefix(0), ()),
+            narrows: DirectoryStorage::new(Prefix(0), Rank::NONE),
+            wides: DirectoryStorage::new(Prefix(0), Rank::NONE),
+            open_members: IndexStorage::new(),
+            open_in_narrow: IndexStorage::new(),
+            most_open_in_narrow: [0; N],
+            open_in_wide: IndexStorage::new(),
+            most_open_in_wide: [0; 1],
         }
     }
 }
@@ -101,8 +108,18 @@ impl<'s> Groups<'s> {
             narrows: Directory::new(&mut storage.narrows, n),
             wides: Directory::new(&mut storage.wides, n),
             open_members: Roster::new(&mut storage.open_members, n, key.derive(b"members")),
-            open_in_narrow: Ranking::new(&mut storage.open_in_narrow, n, key.derive(b"narrow")),
-            open_in_wide: Ranking::new(&mut storage.open_in_wide, n, key.derive(b"wide")),
+            open_in_narrow: Ranking::new(
+                &mut storage.open_in_narrow,
+                cut(&mut storage.most_open_in_narrow, n),
+                n,
+                key.derive(b"narrow"),
+            ),
+            open_in_wide: Ranking::new(
+                &mut storage.open_in_wide,
+                &mut storage.most_open_in_wide,
+                n,
+                key.derive(b"wide"),
+            ),
             key,
         }
     }
@@ -111,7 +128,7 @@ impl<'s> Groups<'s> {
     pub(super) fn origin(&self, addr: CanonicalAddr) -> Option<Origin> {
         let hashed = |level| {
             let prefix = addr.prefix(level);
-            (self.key.hash(&prefix.0.to_be_bytes()), prefix)
+            (Tag::of(self.key.hash(&prefix.0.to_be_bytes())), prefix)
         };
         (!addr.is_lan()).then(|| Origin {
             host: hashed(Level::Host),
@@ -123,9 +140,6 @@ impl<'s> Groups<'s> {
 
     /// How many peers there are from where `origin` is.
     pub(super) fn crowd(&self, origin: &Origin) -> Crowd {
-        let members = |groups: &Directory<'_, Prefix>, (hash, prefix)| {
-            groups.find(hash, prefix).map_or(0, |group| groups.members(group))
-        };
         Crowd {
             host: members(&self.hosts, origin.host),
             site: origin.site.map(|site| members(&self.sites, site)),
@@ -136,8 +150,6 @@ impl<'s> Groups<'s> {
 
     /// Adds a peer to its groups; it is not open yet. There is room: never more groups of a level than peers.
     pub(super) fn join(&mut self, origin: &Origin) -> Membership {
-        let join =
-            |groups: &mut Directory<'_, Prefix>, (hash, prefix)| groups.join(hash, prefix).unwrap_or(0);
         Membership {
             host: join(&mut self.hosts, origin.host),
             site: origin.site.map_or(0, |site| join(&mut self.sites, site).saturating_add(1)),
@@ -157,27 +169,27 @@ impl<'s> Groups<'s> {
     }
 
     /// Opens `peer`, which must be in these groups and not open, to eviction.
-    pub(super) fn open(&mut self, peer: u32, groups: Membership) {
+    pub(super) fn open(&mut self, peers: &mut [Peer], peer: u32, groups: Membership) {
         if let Some((narrow, wide)) = groups.narrow_and_wide() {
-            self.open_members.push(Set(narrow, 0), peer);
-            self.open_in_narrow.raise(wide, narrow);
-            self.open_in_wide.raise(ALL, wide);
+            self.open_members.push(peers, Set(narrow, 0), peer);
+            self.open_in_narrow.raise(self.narrows.rows_mut(), wide, narrow);
+            self.open_in_wide.raise(self.wides.rows_mut(), ALL, wide);
         }
     }
 
     /// Closes `peer`, which must be in these groups and open.
-    pub(super) fn close(&mut self, peer: u32, groups: Membership) {
+    pub(super) fn close(&mut self, peers: &mut [Peer], peer: u32, groups: Membership) {
         if let Some((narrow, wide)) = groups.narrow_and_wide() {
-            self.open_members.remove(peer);
-            self.open_in_narrow.lower(wide, narrow);
-            self.open_in_wide.lower(ALL, wide);
+            self.open_members.remove(peers, peer);
+            self.open_in_narrow.lower(self.narrows.rows_mut(), wide, narrow);
+            self.open_in_wide.lower(self.wides.rows_mut(), ALL, wide);
         }
     }
 
     /// How many peers of the wide group in `groups` are not open.
     pub(super) fn closed_in_wide(&self, groups: Membership) -> u32 {
         let Some((_, wide)) = groups.narrow_and_wide() else { return 0 };
-        self.wides.members(wide).saturating_sub(self.open_in_wide.score(wide))
+        self.wides.members(wide).saturating_sub(self.open_in(wide))
     }
 
     /// The wide group where `origin` is, if it has peers.
@@ -187,24 +199,32 @@ impl<'s> Groups<'s> {
 
     /// How many open peers the wide group `wide` has.
     pub(super) fn open_in(&self, wide: u32) -> u32 {
-        self.open_in_wide.score(wide)
+        score(self.wides.rows(), wide)
     }
 
     /// The most open peers any wide group has, and how many groups have that many.
     pub(super) fn largest_wide(&self) -> (u32, u32) {
-        (self.open_in_wide.top(ALL), self.open_in_wide.leaders(ALL))
+        (self.open_in_wide.top(ALL), self.open_in_wide.leaders(self.wides.rows(), ALL))
     }
 
     /// One of the largest wide groups, by number.
     pub(super) fn nth_largest_wide(&self, n: u32) -> Option<u32> {
-        self.open_in_wide.leader(ALL, n)
+        self.open_in_wide.leader(self.wides.rows(), ALL, n)
     }
 
     /// A random open peer of the largest narrow group, ties at random, inside the wide group `wide`.
-    pub(super) fn random_open_in(&self, wide: u32, rng: &mut Rng) -> Option<u32> {
-        let tied = self.open_in_narrow.leaders(wide);
-        let narrow = self.open_in_narrow.leader(wide, rng.below(tied))?;
-        let members = self.open_in_narrow.score(narrow);
-        self.open_members.member(Set(narrow, 0), rng.below(members))
+    pub(super) fn random_open_in(&self, peers: &[Peer], wide: u32, rng: &mut Rng) -> Option<u32> {
+        let narrows = self.narrows.rows();
+        let tied = self.open_in_narrow.leaders(narrows, wide);
+        let narrow = self.open_in_narrow.leader(narrows, wide, rng.below(tied))?;
+        self.open_members.member(peers, Set(narrow, 0), rng.below(score(narrows, narrow)))
     }
+}
+
+fn members<X>(groups: &Directory<'_, Prefix, X>, (tag, prefix): (Tag, Prefix)) -> u32 {
+    groups.find(tag, prefix).map_or(0, |group| groups.members(group))
+}
+
+fn join<X>(groups: &mut Directory<'_, Prefix, X>, (tag, prefix): (Tag, Prefix)) -> u32 {
+    groups.join(tag, prefix).unwrap_or(0)
 }

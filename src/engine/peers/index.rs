@@ -1,95 +1,134 @@
 //! A hash index over numbered items, for tables whose items lie in arrays.
 //!
-//! Chained: `n` buckets for items `0..n`, so that chains stay short however full the table is, and nothing is ever
-//! moved or rebuilt. What the hash is made of is the owner's business; it must be keyed.
+//! Open addressing with linear probing, two cells for an item: a search reads one or two cache lines however full the
+//! table is, and nothing is ever rebuilt. Cells hold tags, so that a search looks at hardly any item but the right
+//! one. What the hash is made of is the owner's business; it must be keyed.
+
+use core::hint::black_box;
 
 use super::cut;
 
-/// The memory of an [`Index`] of up to `N` items. A link is the item's number plus one; 0 ends a chain.
+/// The memory of an [`Index`] of up to `N` items.
 pub(super) struct IndexStorage<const N: usize> {
-    heads: [u32; N],
-    nodes: [Node; N],
+    cells: [[Cell; 2]; N],
 }
 
-/// Where an item hangs.
+/// The part of an item's hash that an index goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag(pub(super) u32);
+
 #[derive(Clone, Copy)]
-struct Node {
-    next: u32,
-    /// Part of the item's hash: it names the bucket, and saves looking at most other items of a chain.
-    tag: u32,
+struct Cell {
+    tag: Tag,
+    /// The item's number plus one; 0 in an empty cell.
+    link: u32,
 }
 
 /// Finds items by hash.
 pub(super) struct Index<'s> {
-    heads: &'s mut [u32],
-    nodes: &'s mut [Node],
+    cells: &'s mut [Cell],
+}
+
+impl Tag {
+    /// All bits zero.
+    pub(super) const ZERO: Self = Self(0);
+
+    /// The tag of a hash.
+    pub(super) const fn of(hash: u64) -> Self {
+        Self((hash >> 32) as u32)
+    }
+}
+
+impl Cell {
+    const EMPTY: Self = Self { tag: Tag::ZERO, link: 0 };
 }
 
 impl<const N: usize> IndexStorage<N> {
     pub(super) const fn new() -> Self {
-        Self { heads: [0; N], nodes: [Node { next: 0, tag: 0 }; N] }
+        Self { cells: [[Cell::EMPTY; 2]; N] }
     }
 }
 
 impl<'s> Index<'s> {
     /// An empty index of the items `0..n` in new storage.
     pub(super) fn new<const N: usize>(storage: &'s mut IndexStorage<N>, n: usize) -> Self {
-        Self { heads: cut(&mut storage.heads, n), nodes: cut(&mut storage.nodes, n) }
+        Self { cells: cut(&mut storage.cells, n).as_flattened_mut() }
     }
 
-    /// The item with this hash that `is_it`.
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let tag = tag(hash);
-        let mut link = self.heads.get(self.bucket(tag)).copied()?;
-        while let Some(item) = link.checked_sub(1) {
-            let node = self.nodes.get(item as usize)?;
-            if node.tag == tag && is_it(item) {
+    /// The item with this tag that `is_it`.
+    pub(super) fn find(&self, tag: Tag, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut at = self.home(tag);
+        loop {
+            let cell = self.cell(at);
+            let item = cell.link.checked_sub(1)?;
+            if cell.tag == tag && is_it(item) {
                 return Some(item);
             }
-            link = node.next;
+            at = self.after(at);
         }
-        None
     }
 
     /// Adds `item`, which must not be in the index.
-    pub(super) fn insert(&mut self, hash: u64, item: u32) {
-        let tag = tag(hash);
-        let bucket = self.bucket(tag);
-        if let (Some(head), Some(node)) = (self.heads.get_mut(bucket), self.nodes.get_mut(item as usize)) {
-            *node = Node { next: *head, tag };
-            *head = item.saturating_add(1);
+    pub(super) fn insert(&mut self, tag: Tag, item: u32) {
+        let mut at = self.home(tag);
+        // Half of the cells are always empty.
+        while self.cell(at).link != 0 {
+            at = self.after(at);
         }
+        self.set(at, Cell { tag, link: item.saturating_add(1) });
     }
 
-    /// Takes `item` out.
-    pub(super) fn remove(&mut self, item: u32) {
-        let Some(&node) = self.nodes.get(item as usize) else { return };
-        let bucket = self.bucket(node.tag);
-        let Some(&head) = self.heads.get(bucket) else { return };
-        if head.checked_sub(1) == Some(item) {
-            self.heads.get_mut(bucket).into_iter().for_each(|head| *head = node.next);
-            return;
-        }
-        let mut link = head;
-        while let Some(before) = link.checked_sub(1).and_then(|before| self.nodes.get_mut(before as usize)) {
-            if before.next.checked_sub(1) == Some(item) {
-                before.next = node.next;
+    /// Takes `item` out, which must have been inserted with this tag.
+    pub(super) fn remove(&mut self, tag: Tag, item: u32) {
+        let mut hole = self.home(tag);
+        while self.cell(hole).link.checked_sub(1) != Some(item) {
+            if self.cell(hole).link == 0 {
                 return;
             }
-            link = before.next;
+            hole = self.after(hole);
         }
+        // Cells up to the next empty one move back, unless that would put them before their home.
+        let mut at = self.after(hole);
+        while self.cell(at).link != 0 {
+            let home = self.home(self.cell(at).tag);
+            if self.distance(home, at) >= self.distance(hole, at) {
+                self.set(hole, self.cell(at));
+                hole = at;
+            }
+            at = self.after(at);
+        }
+        self.set(hole, Cell::EMPTY);
     }
 
-    /// The bucket of `tag`: multiply and shift, which needs no power of two.
-    fn bucket(&self, tag: u32) -> usize {
-        let buckets = u64::try_from(self.heads.len()).unwrap_or(0);
-        usize::try_from(u64::from(tag).saturating_mul(buckets) >> 32).unwrap_or(0)
+    /// Has the cells for `tag` fetched into the cache, without waiting for them.
+    pub(super) fn touch(&self, tag: Tag) {
+        black_box(self.cell(self.home(tag)).link);
     }
-}
 
-/// The upper half of the hash.
-const fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+    /// Where the search for `tag` begins: multiply and shift, which needs no power of two.
+    fn home(&self, tag: Tag) -> usize {
+        let cells = u64::try_from(self.cells.len()).unwrap_or(0);
+        usize::try_from(u64::from(tag.0).saturating_mul(cells) >> 32).unwrap_or(0)
+    }
+
+    fn after(&self, at: usize) -> usize {
+        let after = at.saturating_add(1);
+        if after < self.cells.len() { after } else { 0 }
+    }
+
+    /// Steps from one cell on to another.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        let around = if from <= to { 0 } else { self.cells.len() };
+        to.saturating_add(around).saturating_sub(from)
+    }
+
+    fn cell(&self, at: usize) -> Cell {
+        self.cells.get(at).copied().unwrap_or(Cell::EMPTY)
+    }
+
+    fn set(&mut self, at: usize, cell: Cell) {
+        self.cells.get_mut(at).into_iter().for_each(|place| *place = cell);
+    }
 }
 
 #[cfg(test)]
@@ -105,31 +144,37 @@ mod tests {
         let mut index = Index::new(&mut storage, 50);
         let mut model = BTreeMap::new();
         let mut rng = Rng::new(HashKey::new([1; 16]));
+        // Few distinct hashes, so that runs of cells are long, go around the end, and share tags.
+        let mut hashes = Rng::new(HashKey::new([2; 16]));
+        let mut tag = || Tag::of(u64::from(hashes.below(12) * 3 + 220) << 56);
         for _ in 0..20_000 {
             let item = rng.below(50);
-            if model.remove(&item).is_some() {
-                index.remove(item);
+            if let Some(tag) = model.remove(&item) {
+                index.remove(tag, item);
             } else {
-                // Few distinct hashes, so that chains are long and tags are shared.
-                let hash = u64::from(rng.below(8)) << 61;
-                index.insert(hash, item);
-                model.insert(item, hash);
+                let tag = tag();
+                index.insert(tag, item);
+                model.insert(item, tag);
             }
-            let asked = rng.below(50);
-            let hash = u64::from(rng.below(8)) << 61;
-            let found = index.find(hash, |item| item == asked);
-            assert_eq!(found, (model.get(&asked) == Some(&hash)).then_some(asked));
+            for (&item, &tag) in &model {
+                assert_eq!(index.find(tag, |found| found == item), Some(item));
+            }
+            let (asked, tag) = (rng.below(50), tag());
+            let found = index.find(tag, |item| item == asked);
+            assert_eq!(found, (model.get(&asked) == Some(&tag)).then_some(asked));
         }
     }
 
     #[test]
-    fn a_tag_alone_is_no_proof() {
-        let mut storage = IndexStorage::<4>::new();
-        let mut index = Index::new(&mut storage, 4);
-        index.insert(7 << 32, 0);
-        index.insert(7 << 32, 1);
-        assert_eq!(index.find(7 << 32, |item| item == 0), Some(0));
-        assert_eq!(index.find(7 << 32, |item| item == 2), None);
-        assert_eq!(index.find(8 << 32, |_| true), None);
+    fn a_full_index_finds_everything() {
+        let key = HashKey::new([3; 16]);
+        let tag = |item: u32| Tag::of(key.hash(&item.to_be_bytes()));
+        let mut storage = IndexStorage::<1000>::new();
+        let mut index = Index::new(&mut storage, 1000);
+        (0..1000).for_each(|item| index.insert(tag(item), item));
+        assert!((0..1000).all(|item| index.find(tag(item), |found| found == item) == Some(item)));
+        assert!((1000..2000).all(|item| index.find(tag(item), |found| found == item).is_none()));
+        (0..1000).for_each(|item| index.remove(tag(item), item));
+        assert!(index.cells.iter().all(|cell| cell.link == 0));
     }
 }

@@ -4,11 +4,12 @@
 //! network or a prefix leads to a number by a keyed hash. Every operation takes a number of steps that does not grow
 //! with the number of peers.
 //!
-//! - [`record`]: what a peer announces. [`view`]: what of it one asker may see.
+//! - [`peer`]: what is known about one peer, in a row. [`record`]: what it announces. [`view`]: what of it one asker may
+//!   see.
 //! - [`networks`]: the members of every network. [`sample`]: a random draw from them.
 //! - [`groups`]: how many peers come from each address prefix. [`admission`]: who gets a place, and who loses it.
 //! - [`wheel`]: lifetimes. [`activity`]: how many peers were seen lately.
-//! - [`index`], [`pool`], [`directory`], [`roster`], [`ranking`]: the parts these are made of.
+//! - [`index`], [`pool`], [`directory`], [`roster`], [`ranking`], [`part`]: what these are made of.
 
 mod activity;
 mod admission;
@@ -16,6 +17,8 @@ mod directory;
 mod groups;
 mod index;
 mod networks;
+mod part;
+mod peer;
 mod pool;
 mod ranking;
 mod record;
@@ -30,11 +33,12 @@ mod tests;
 pub use view::PeerView;
 
 use self::activity::Activity;
-use self::groups::{GroupStorage, Groups, Membership};
-use self::index::{Index, IndexStorage};
+use self::groups::{GroupStorage, Groups};
+use self::index::{Index, IndexStorage, Tag};
 use self::networks::{NetworkStorage, Networks};
-use self::pool::{Pool, PoolStorage};
-use self::record::{RecordStorage, Records};
+use self::peer::Peer;
+use self::pool::Pool;
+use self::record::Far;
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
@@ -72,35 +76,20 @@ pub struct NoPlace;
 /// The memory of a [`PeerTable`] of up to `PEERS` peers. All zero when new.
 pub struct PeerStorage<const PEERS: usize> {
     peers: [Peer; PEERS],
-    records: RecordStorage<PEERS>,
+    far: [Far; PEERS],
     ids: IndexStorage<PEERS>,
-    slots: PoolStorage<PEERS>,
     networks: NetworkStorage<PEERS>,
     groups: GroupStorage<PEERS>,
-    wheel: WheelStorage<PEERS>,
-}
-
-/// What the table knows about a peer beside its record.
-#[derive(Clone, Copy)]
-struct Peer {
-    source: CanonicalAddr,
-    born: Instant,
-    seen: Instant,
-    /// The peer is live before this moment. 0 in a free slot.
-    expires: Instant,
-    network: u32,
-    groups: Membership,
-    lan_only: bool,
-    /// It has tenure: nobody else's announce can evict it.
-    protected: bool,
+    wheel: WheelStorage,
 }
 
 /// The peers of all networks. Every peer has a [`Slot`] while it is in the table.
 pub struct PeerTable<'s> {
     peers: &'s mut [Peer],
-    records: Records<'s>,
+    /// The ends of long records.
+    far: &'s mut [Far],
+    slots: Pool,
     ids: Index<'s>,
-    slots: Pool<'s>,
     networks: Networks<'s>,
     groups: Groups<'s>,
     wheel: Wheel<'s>,
@@ -116,9 +105,8 @@ impl<const PEERS: usize> PeerStorage<PEERS> {
     pub const fn new() -> Self {
         Self {
             peers: [Peer::NONE; PEERS],
-            records: RecordStorage::new(),
+            far: [Far::EMPTY; PEERS],
             ids: IndexStorage::new(),
-            slots: PoolStorage::new(),
             networks: NetworkStorage::new(),
             groups: GroupStorage::new(),
             wheel: WheelStorage::new(),
@@ -132,19 +120,6 @@ impl<const PEERS: usize> Default for PeerStorage<PEERS> {
     }
 }
 
-impl Peer {
-    const NONE: Self = Self {
-        source: CanonicalAddr::ZERO,
-        born: Instant::START,
-        seen: Instant::START,
-        expires: Instant::START,
-        network: 0,
-        groups: Membership::NONE,
-        lan_only: false,
-        protected: false,
-    };
-}
-
 impl<'s> PeerTable<'s> {
     /// An empty table in new storage, with `capacity` places, but at least 1 and at most `PEERS`.
     pub fn new<const PEERS: usize>(
@@ -155,12 +130,12 @@ impl<'s> PeerTable<'s> {
         let n = capacity.clamp(1, PEERS.max(1));
         Self {
             peers: cut(&mut storage.peers, n),
-            records: Records::new(&mut storage.records, n),
+            far: cut(&mut storage.far, n),
+            slots: Pool::new(),
             ids: Index::new(&mut storage.ids, n),
-            slots: Pool::new(&mut storage.slots, n),
             networks: Networks::new(&mut storage.networks, n, key.derive(b"networks")),
             groups: Groups::new(&mut storage.groups, n, key.derive(b"groups")),
-            wheel: Wheel::new(&mut storage.wheel, n),
+            wheel: Wheel::new(&mut storage.wheel),
             activity: Activity::new(),
             key: key.derive(b"ids"),
             protected: 0,
@@ -215,10 +190,10 @@ impl<'s> PeerTable<'s> {
     pub fn expire(&mut self, now: Instant) -> bool {
         self.activity.advance(now);
         let mut steps = EXPIRY_STEPS;
-        while let Some(slot) = self.wheel.pop(now, &mut steps) {
+        while let Some(slot) = self.wheel.pop(self.peers, now, &mut steps) {
             match self.peer(slot).expires {
                 // It was refreshed since it was put on the wheel.
-                expires if expires > now => self.wheel.insert(slot, expires),
+                expires if expires > now => self.wheel.insert(self.peers, slot, expires),
                 _ => {
                     self.expirations = self.expirations.saturating_add(1);
                     self.forget(slot);
@@ -246,7 +221,7 @@ impl<'s> PeerTable<'s> {
     /// What an owner token is made of: network, id and the moment of registration.
     pub fn registration(&self, slot: Slot) -> (NetworkKey, PeerId<'_>, Instant) {
         let peer = self.peer(slot.0);
-        (self.networks.key(peer.network), self.records.id(slot.0), peer.born)
+        (self.networks.key(peer.network), peer.record.id(), peer.born)
     }
 
     /// Registers a peer that is not in the table.
@@ -256,23 +231,18 @@ impl<'s> PeerTable<'s> {
     pub fn insert(&mut self, now: Instant, record: &Record<'_>, rng: &mut Rng) -> Result<Slot, NoPlace> {
         let origin = self.groups.origin(record.source);
         self.make_place(now, origin.as_ref(), rng)?;
-        let slot = self.slots.take().ok_or(NoPlace)?;
-        let lan_only = is_lan_only(record);
-        let expires = now.plus_s(record.ttl_s);
-        let peer = Peer {
-            source: record.source,
-            born: now,
-            seen: now,
-            expires,
-            network: self.networks.join(record.network, slot, lan_only),
-            groups: self.enrol(slot, origin.as_ref()),
-            lan_only,
-            protected: false,
-        };
-        self.put(slot, peer);
-        self.records.store(slot, record.id, record.endpoints);
-        self.ids.insert(self.hash(record.network, record.id), slot);
-        self.wheel.insert(slot, expires);
+        let slot = self.slots.take(self.peers).ok_or(NoPlace)?;
+        let peer = self.peers.get_mut(slot as usize).ok_or(NoPlace)?;
+        let far = self.far.get_mut(slot as usize).ok_or(NoPlace)?;
+        let (lan_only, expires) = (is_lan_only(record), now.plus_s(record.ttl_s));
+        let tag = tag(&self.key, record.network, record.id);
+        (peer.born, peer.seen, peer.expires) = (now, now, expires);
+        (peer.source, peer.lan_only, peer.tag) = (record.source, lan_only, tag);
+        peer.record.store(far, record.id, record.endpoints);
+        self.ids.insert(tag, slot);
+        self.networks.join(self.peers, slot, record.network, lan_only);
+        self.enrol(slot, origin.as_ref());
+        self.wheel.insert(self.peers, slot, expires);
         self.activity.count(now, None);
         Ok(Slot(slot))
     }
@@ -280,31 +250,30 @@ impl<'s> PeerTable<'s> {
     /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.
     pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {
         let slot = slot.0;
-        let mut peer = self.peer(slot);
-        if record.source != peer.source {
-            self.move_house(slot, &mut peer, record.source);
+        if record.source != self.peer(slot).source {
+            self.move_house(slot, record.source);
         }
-        self.grant_tenure(now, slot, &mut peer);
+        self.grant_tenure(now, slot);
         let lan_only = is_lan_only(record);
-        if lan_only != peer.lan_only {
-            self.networks.move_to(peer.network, slot, lan_only);
-            peer.lan_only = lan_only;
+        if lan_only != self.peer(slot).lan_only {
+            self.networks.move_to(self.peers, slot, lan_only);
         }
+        let Some(peer) = self.peers.get_mut(slot as usize) else { return };
+        let Some(far) = self.far.get_mut(slot as usize) else { return };
         self.activity.count(now, Some(peer.seen));
-        peer.seen = now;
-        peer.expires = now.plus_s(record.ttl_s);
+        let expires = now.plus_s(record.ttl_s);
+        (peer.seen, peer.expires, peer.lan_only) = (now, expires, lan_only);
+        peer.record.store(far, record.id, record.endpoints);
         // Otherwise the wheel meets it at the old deadline, and puts it back at the new one.
-        if self.wheel.is_late_for(slot, peer.expires) {
-            self.wheel.remove(slot);
-            self.wheel.insert(slot, peer.expires);
+        if peer.timer.is_late_for(expires) {
+            self.wheel.remove(self.peers, slot);
+            self.wheel.insert(self.peers, slot, expires);
         }
-        self.put(slot, peer);
-        self.records.store(slot, record.id, record.endpoints);
     }
 
     /// Removes the peer at `slot`.
     pub fn remove(&mut self, slot: Slot) {
-        self.wheel.remove(slot.0);
+        self.wheel.remove(self.peers, slot.0);
         self.forget(slot.0);
     }
 
@@ -317,9 +286,7 @@ impl<'s> PeerTable<'s> {
         schemes: &[&str],
     ) -> Option<PeerView<'_>> {
         let peer = self.peers.get(slot.0 as usize)?;
-        let endpoints = self.records.endpoints(slot.0);
-        let age_s = now.s_since(peer.seen);
-        PeerView::new(self.records.id(slot.0), age_s, endpoints, peer.source, viewer, schemes)
+        PeerView::new(peer, self.far.get(slot.0 as usize)?, now, viewer, schemes)
     }
 
     /// Removes the peer at `slot`, which has expired.
@@ -330,19 +297,20 @@ impl<'s> PeerTable<'s> {
 
     /// Removes the peer at `slot`, which is no longer on the wheel.
     fn forget(&mut self, slot: u32) {
-        let peer = self.peer(slot);
-        self.activity.forget(peer.seen);
-        self.ids.remove(slot);
-        self.networks.leave(peer.network, slot);
-        self.strike_off(slot, &peer);
-        self.put(slot, Peer::NONE);
-        self.slots.put_back(slot);
+        let &Peer { seen, tag, .. } = self.peer(slot);
+        self.activity.forget(seen);
+        self.ids.remove(tag, slot);
+        self.networks.leave(self.peers, slot);
+        self.strike_off(slot);
+        self.peers.get_mut(slot as usize).into_iter().for_each(|peer| peer.expires = Instant::START);
+        self.slots.put_back(self.peers, slot);
     }
 
     /// The peer `id` of `network`, live or not.
     fn lookup(&self, network: NetworkKey, id: PeerId<'_>) -> Option<u32> {
-        self.ids.find(self.hash(network, id), |slot| {
-            self.records.has_id(slot, id) && self.networks.key(self.peer(slot).network) == network
+        self.ids.find(tag(&self.key, network, id), |slot| {
+            let peer = self.peer(slot);
+            peer.record.has_id(id) && self.networks.key(peer.network) == network
         })
     }
 
@@ -350,21 +318,17 @@ impl<'s> PeerTable<'s> {
         now < self.peer(slot).expires
     }
 
-    fn peer(&self, slot: u32) -> Peer {
-        self.peers.get(slot as usize).copied().unwrap_or(Peer::NONE)
+    fn peer(&self, slot: u32) -> &Peer {
+        self.peers.get(slot as usize).unwrap_or(&Peer::NONE)
     }
+}
 
-    fn put(&mut self, slot: u32, peer: Peer) {
-        self.peers.get_mut(slot as usize).into_iter().for_each(|place| *place = peer);
-    }
-
-    /// The keyed hash of a network and an id. The key has a fixed length, so no other pair gives the same bytes.
-    fn hash(&self, network: NetworkKey, id: PeerId<'_>) -> u64 {
-        let mut bytes = [0; 20 + MAX_ID_BYTES];
-        let mut writer = Writer::new(&mut bytes);
-        let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
-        self.key.hash(writer.written())
-    }
+/// The keyed tag of a network and an id. The network's key has a fixed length, so no other pair gives the same bytes.
+fn tag(key: &HashKey, network: NetworkKey, id: PeerId<'_>) -> Tag {
+    let mut bytes = [0; 20 + MAX_ID_BYTES];
+    let mut writer = Writer::new(&mut bytes);
+    let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
+    Tag::of(key.hash(writer.written()))
 }
 
 /// Whether a record has no endpoint that anyone may see.

@@ -1,21 +1,23 @@
 //! Which peers are in which network.
 
 use super::directory::{Directory, DirectoryStorage};
-use super::roster::{Roster, RosterStorage, Set};
+use super::index::{IndexStorage, Tag};
+use super::peer::{InNetwork, Peer};
+use super::roster::{Roster, Set};
 use crate::id::NetworkKey;
 use crate::rng::HashKey;
 
 /// The memory of [`Networks`] of up to `N` peers altogether.
 pub(super) struct NetworkStorage<const N: usize> {
-    directory: DirectoryStorage<NetworkKey, N>,
-    members: RosterStorage<N>,
+    directory: DirectoryStorage<NetworkKey, (), N>,
+    members: IndexStorage<N>,
 }
 
 /// The networks that have peers. Each has two sets of members: those that anyone can reach, and those that only have
 /// LAN endpoints, so that a draw for a stranger never meets a peer it may not see.
 pub(super) struct Networks<'s> {
     directory: Directory<'s, NetworkKey>,
-    members: Roster<'s>,
+    members: Roster<'s, InNetwork>,
     key: HashKey,
 }
 
@@ -29,7 +31,7 @@ pub(super) struct Population {
 
 impl<const N: usize> NetworkStorage<N> {
     pub(super) const fn new() -> Self {
-        Self { directory: DirectoryStorage::new(NetworkKey([0; 20])), members: RosterStorage::new() }
+        Self { directory: DirectoryStorage::new(NetworkKey([0; 20]), ()), members: IndexStorage::new() }
     }
 }
 
@@ -48,24 +50,25 @@ impl<'s> Networks<'s> {
         self.directory.len()
     }
 
-    /// Adds `peer` to the network with this key, and returns the network's number. There is room: never more networks
-    /// than peers.
-    pub(super) fn join(&mut self, key: NetworkKey, peer: u32, lan_only: bool) -> u32 {
-        let network = self.directory.join(self.key.hash(&key.0), key).unwrap_or(0);
-        self.members.push(set(network, lan_only), peer);
-        network
+    /// Adds `peer` to the network with this key. There is room: never more networks than peers.
+    pub(super) fn join(&mut self, peers: &mut [Peer], peer: u32, key: NetworkKey, lan_only: bool) {
+        let network = self.directory.join(self.tag(key), key).unwrap_or(0);
+        self.members.push(peers, set(network, lan_only), peer);
+        peers.get_mut(peer as usize).into_iter().for_each(|peer| peer.network = network);
     }
 
-    /// Takes `peer` out of `network`.
-    pub(super) fn leave(&mut self, network: u32, peer: u32) {
-        self.members.remove(peer);
+    /// Takes `peer` out of its network.
+    pub(super) fn leave(&mut self, peers: &mut [Peer], peer: u32) {
+        let Some(network) = peers.get(peer as usize).map(|peer| peer.network) else { return };
+        self.members.remove(peers, peer);
         self.directory.leave(network);
     }
 
-    /// Moves `peer` to the other set of `network`.
-    pub(super) fn move_to(&mut self, network: u32, peer: u32, lan_only: bool) {
-        self.members.remove(peer);
-        self.members.push(set(network, lan_only), peer);
+    /// Moves `peer` to the other set of its network.
+    pub(super) fn move_to(&mut self, peers: &mut [Peer], peer: u32, lan_only: bool) {
+        let Some(network) = peers.get(peer as usize).map(|peer| peer.network) else { return };
+        self.members.remove(peers, peer);
+        self.members.push(peers, set(network, lan_only), peer);
     }
 
     /// The key of `network`.
@@ -74,19 +77,27 @@ impl<'s> Networks<'s> {
     }
 
     /// Whom an asker may draw from in the network with this key; `lan` if LAN-only peers may be shown to it.
-    pub(super) fn population(&self, key: NetworkKey, lan: bool) -> Option<Population> {
-        let network = self.directory.find(self.key.hash(&key.0), key)?;
-        let public = self.members.len(set(network, false));
-        let lan_only = if lan { self.members.len(set(network, true)) } else { 0 };
+    pub(super) fn population(&self, peers: &[Peer], key: NetworkKey, lan: bool) -> Option<Population> {
+        let network = self.directory.find(self.tag(key), key)?;
+        let public = self.members.len(peers, set(network, false));
+        let lan_only = if lan { self.members.len(peers, set(network, true)) } else { 0 };
         Some(Population { network, public, lan_only })
     }
 
     /// The peer with this number, below [`Population::len`].
-    pub(super) fn member(&self, population: Population, number: u32) -> Option<u32> {
-        match number.checked_sub(population.public) {
-            None => self.members.member(set(population.network, false), number),
-            Some(rank) => self.members.member(set(population.network, true), rank),
-        }
+    pub(super) fn member(&self, peers: &[Peer], population: Population, number: u32) -> Option<u32> {
+        let (set, rank) = population.place(number);
+        self.members.member(peers, set, rank)
+    }
+
+    /// Has what leads to the peer with this number fetched into the cache, without waiting for it.
+    pub(super) fn touch(&self, population: Population, number: u32) {
+        let (set, rank) = population.place(number);
+        self.members.touch(set, rank);
+    }
+
+    fn tag(&self, key: NetworkKey) -> Tag {
+        Tag::of(self.key.hash(&key.0))
     }
 }
 
@@ -94,6 +105,13 @@ impl Population {
     /// How many peers there are to draw from.
     pub(super) const fn len(self) -> u32 {
         self.public.saturating_add(self.lan_only)
+    }
+
+    fn place(self, number: u32) -> (Set, u32) {
+        match number.checked_sub(self.public) {
+            None => (set(self.network, false), number),
+            Some(rank) => (set(self.network, true), rank),
+        }
     }
 }
 

@@ -1,76 +1,77 @@
 //! Leagues of scored items, with the leaders of every league in reach.
 
-use super::cut;
-use super::roster::{Roster, RosterStorage, Set};
+use super::index::IndexStorage;
+use super::part::Part;
+use super::roster::{Place, Roster, Set};
 use crate::rng::HashKey;
 
-/// The memory of a [`Ranking`] of up to `N` items in up to `LEAGUES` leagues.
-pub(super) struct RankingStorage<const N: usize, const LEAGUES: usize> {
-    roster: RosterStorage<N>,
-    scores: [u32; N],
-    tops: [u32; LEAGUES],
+/// An item's score, and its place among those with the same: a part of the item's row.
+#[derive(Clone, Copy)]
+pub(super) struct Rank {
+    score: u32,
+    place: Place<Rank>,
 }
 
 /// Scores of items. Scores change by one, so that the highest score of a league does too, and a fixed number of steps
 /// keeps everything up to date. An item is in one league while its score is above 0, and in none otherwise.
 pub(super) struct Ranking<'s> {
     /// The items by league and score.
-    roster: Roster<'s>,
-    scores: &'s mut [u32],
+    roster: Roster<'s, Rank>,
     /// The highest score of each league.
     tops: &'s mut [u32],
 }
 
-impl<const N: usize, const LEAGUES: usize> RankingStorage<N, LEAGUES> {
-    pub(super) const fn new() -> Self {
-        Self { roster: RosterStorage::new(), scores: [0; N], tops: [0; LEAGUES] }
+impl Rank {
+    /// Of an item whose score is 0.
+    pub(super) const NONE: Self = Self { score: 0, place: Place::NONE };
+}
+
+impl<R: Part<Rank>> Part<Place<Rank>> for R {
+    fn part(&self) -> &Place<Rank> {
+        &Part::<Rank>::part(self).place
+    }
+
+    fn part_mut(&mut self) -> &mut Place<Rank> {
+        &mut Part::<Rank>::part_mut(self).place
     }
 }
 
 impl<'s> Ranking<'s> {
-    /// The items `0..n`, all with score 0, in new storage.
-    pub(super) fn new<const N: usize, const LEAGUES: usize>(
-        storage: &'s mut RankingStorage<N, LEAGUES>,
+    /// The items `0..n`, all with score 0, in new storage: `tops` has a number, 0, for each league.
+    pub(super) fn new<const N: usize>(
+        storage: &'s mut IndexStorage<N>,
+        tops: &'s mut [u32],
         n: usize,
         key: HashKey,
     ) -> Self {
-        Self {
-            roster: Roster::new(&mut storage.roster, n, key),
-            scores: cut(&mut storage.scores, n),
-            tops: cut(&mut storage.tops, n),
-        }
+        Self { roster: Roster::new(storage, n, key), tops }
     }
 
     /// Adds one to the score of `item` in `league`.
-    pub(super) fn raise(&mut self, league: u32, item: u32) {
-        let before = self.score(item);
+    pub(super) fn raise<R: Part<Rank>>(&mut self, rows: &mut [R], league: u32, item: u32) {
+        let before = score(rows, item);
         let score = before.saturating_add(1);
         if before > 0 {
-            self.roster.remove(item);
+            self.roster.remove(rows, item);
         }
-        self.roster.push(Set(league, score), item);
-        self.set_score(item, score);
+        self.roster.push(rows, Set(league, score), item);
+        set_score(rows, item, score);
         self.set_top(league, self.top(league).max(score));
     }
 
     /// Takes one from the score of `item`, which is above 0, in `league`.
-    pub(super) fn lower(&mut self, league: u32, item: u32) {
-        let before = self.score(item);
+    pub(super) fn lower<R: Part<Rank>>(&mut self, rows: &mut [R], league: u32, item: u32) {
+        let before = score(rows, item);
         let score = before.saturating_sub(1);
-        self.roster.remove(item);
+        self.roster.remove(rows, item);
         if score > 0 {
-            self.roster.push(Set(league, score), item);
+            self.roster.push(rows, Set(league, score), item);
         }
-        self.set_score(item, score);
+        set_score(rows, item, score);
         // If it was the only leader, it still is, one lower.
-        if self.top(league) == before && self.leaders(league) == 0 {
+        if self.top(league) == before && self.leaders(rows, league) == 0 {
             self.set_top(league, score);
         }
-    }
-
-    /// The score of `item`.
-    pub(super) fn score(&self, item: u32) -> u32 {
-        self.scores.get(item as usize).copied().unwrap_or(0)
     }
 
     /// The highest score in `league`; 0 if it is empty.
@@ -79,22 +80,27 @@ impl<'s> Ranking<'s> {
     }
 
     /// How many items have the highest score in `league`.
-    pub(super) fn leaders(&self, league: u32) -> u32 {
-        self.roster.len(Set(league, self.top(league)))
+    pub(super) fn leaders<R: Part<Rank>>(&self, rows: &[R], league: u32) -> u32 {
+        self.roster.len(rows, Set(league, self.top(league)))
     }
 
     /// One of the items with the highest score in `league`, by number, below [`Ranking::leaders`].
-    pub(super) fn leader(&self, league: u32, number: u32) -> Option<u32> {
-        self.roster.member(Set(league, self.top(league)), number)
-    }
-
-    fn set_score(&mut self, item: u32, score: u32) {
-        self.scores.get_mut(item as usize).into_iter().for_each(|place| *place = score);
+    pub(super) fn leader<R: Part<Rank>>(&self, rows: &[R], league: u32, number: u32) -> Option<u32> {
+        self.roster.member(rows, Set(league, self.top(league)), number)
     }
 
     fn set_top(&mut self, league: u32, top: u32) {
         self.tops.get_mut(league as usize).into_iter().for_each(|place| *place = top);
     }
+}
+
+/// The score of `item`.
+pub(super) fn score<R: Part<Rank>>(rows: &[R], item: u32) -> u32 {
+    rows.get(item as usize).map_or(0, |row| Part::<Rank>::part(row).score)
+}
+
+fn set_score<R: Part<Rank>>(rows: &mut [R], item: u32, score: u32) {
+    rows.get_mut(item as usize).into_iter().for_each(|row| Part::<Rank>::part_mut(row).score = score);
 }
 
 #[cfg(test)]
@@ -103,13 +109,22 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::engine::peers::part::parts;
     use crate::rng::Rng;
+
+    #[derive(Clone, Copy)]
+    struct Row {
+        rank: Rank,
+    }
+
+    parts!(Row { rank: Rank });
 
     #[test]
     fn agrees_with_a_map_under_random_operations() {
         const ITEMS: u32 = 12;
-        let mut storage = RankingStorage::<16, 16>::new();
-        let mut ranking = Ranking::new(&mut storage, ITEMS as usize, HashKey::new([8; 16]));
+        let (mut storage, mut tops) = (IndexStorage::<16>::new(), [0; 3]);
+        let mut ranking = Ranking::new(&mut storage, &mut tops, ITEMS as usize, HashKey::new([8; 16]));
+        let rows = &mut [Row { rank: Rank::NONE }; ITEMS as usize];
         let mut model: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
         let mut rng = Rng::new(HashKey::new([9; 16]));
         for step in 0..30_000 {
@@ -117,7 +132,7 @@ mod tests {
             let league = rng.below(3);
             match model.get(&item).copied() {
                 Some((league, score)) if rng.below(2) == 0 => {
-                    ranking.lower(league, item);
+                    ranking.lower(rows, league, item);
                     if score == 1 {
                         model.remove(&item)
                     } else {
@@ -125,11 +140,11 @@ mod tests {
                     };
                 }
                 Some((league, score)) => {
-                    ranking.raise(league, item);
+                    ranking.raise(rows, league, item);
                     model.insert(item, (league, score + 1));
                 }
                 None => {
-                    ranking.raise(league, item);
+                    ranking.raise(rows, league, item);
                     model.insert(item, (league, 1));
                 }
             }
@@ -141,8 +156,9 @@ mod tests {
                     .filter(|&(_, &entry)| Some(entry) == top.map(|top| (league, top)))
                     .map(|(&item, _)| item)
                     .collect();
-                let mut leaders: Vec<u32> =
-                    (0..ranking.leaders(league)).map(|n| ranking.leader(league, n).unwrap()).collect();
+                let mut leaders: Vec<u32> = (0..ranking.leaders(rows, league))
+                    .map(|n| ranking.leader(rows, league, n).unwrap())
+                    .collect();
                 leaders.sort();
                 assert_eq!(leaders, expected, "step {step}");
             }

@@ -1,66 +1,56 @@
 //! What peers announce, packed: the id, then the endpoints.
 //!
-//! Nearly all records are short and lie in the hot part. Endpoints that do not fit there go to the slot's own row in
-//! the cold part: memory that is never touched, hence never resident, until a slot holds a long record, and that no
+//! Nearly all records are short and lie in their peer's row. Endpoints that do not fit there go to the same peer's row
+//! of a second table: memory that is never touched, hence never resident, until there is a long record, and that no
 //! client can use up for others.
 
-use super::cut;
+use core::hint::black_box;
+
 use crate::endpoint::{Endpoint, MAX_PACKED_BYTES};
 use crate::id::PeerId;
 use crate::limits::{MAX_ENDPOINTS, MAX_ID_BYTES};
 use crate::wire::Writer;
 
-/// Bytes of a record beside its lengths. Room for the longest id with an IPv4 and an IPv6 endpoint.
-const HOT_BYTES: usize = 92;
+/// Bytes of a record beside its lengths: two cache lines, and room for the longest id with three endpoints, IPv4 and
+/// IPv6.
+const NEAR_BYTES: usize = 124;
 /// Room for all endpoints of the longest kind.
-const COLD_BYTES: usize = MAX_ENDPOINTS * MAX_PACKED_BYTES;
+const FAR_BYTES: usize = MAX_ENDPOINTS * MAX_PACKED_BYTES;
 
-const _: () = assert!(MAX_ID_BYTES <= HOT_BYTES, "an id always lies in the hot part");
-const _: () = assert!(COLD_BYTES <= u16::MAX as usize, "lengths are 16-bit numbers");
+const _: () = assert!(MAX_ID_BYTES <= NEAR_BYTES, "an id always lies in the near part");
+const _: () = assert!(FAR_BYTES <= u16::MAX as usize, "lengths are 16-bit numbers");
 
-/// The memory of the records of up to `N` slots.
-pub(super) struct RecordStorage<const N: usize> {
-    hot: [Hot; N],
-    cold: [[u8; COLD_BYTES]; N],
-}
-
+/// The near part of a record: two cache lines of its peer's row.
 #[derive(Clone, Copy)]
-struct Hot {
+#[repr(align(64))]
+pub(super) struct Near {
     id_bytes: u8,
-    /// Of the id and the endpoints in the hot part.
-    hot_bytes: u8,
-    cold_bytes: u16,
-    bytes: [u8; HOT_BYTES],
+    /// Of the id and the endpoints in the near part.
+    near_bytes: u8,
+    far_bytes: u16,
+    bytes: [u8; NEAR_BYTES],
 }
 
-/// The records of all slots.
-pub(super) struct Records<'s> {
-    hot: &'s mut [Hot],
-    cold: &'s mut [[u8; COLD_BYTES]],
+/// The far part of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Far([u8; FAR_BYTES]);
+
+impl Far {
+    /// Nothing.
+    pub(super) const EMPTY: Self = Self([0; FAR_BYTES]);
 }
 
-impl<const N: usize> RecordStorage<N> {
-    pub(super) const fn new() -> Self {
-        let hot = Hot { id_bytes: 0, hot_bytes: 0, cold_bytes: 0, bytes: [0; HOT_BYTES] };
-        Self { hot: [hot; N], cold: [[0; COLD_BYTES]; N] }
-    }
-}
+impl Near {
+    /// No record.
+    pub(super) const EMPTY: Self = Self { id_bytes: 0, near_bytes: 0, far_bytes: 0, bytes: [0; NEAR_BYTES] };
 
-impl<'s> Records<'s> {
-    /// The records of the slots `0..n`, all empty, in new storage.
-    pub(super) fn new<const N: usize>(storage: &'s mut RecordStorage<N>, n: usize) -> Self {
-        Self { hot: cut(&mut storage.hot, n), cold: cut(&mut storage.cold, n) }
-    }
-
-    /// Stores a record over the one in `slot`.
-    pub(super) fn store(&mut self, slot: u32, id: PeerId<'_>, endpoints: &[Endpoint<'_>]) {
-        let Some(hot) = self.hot.get_mut(slot as usize) else { return };
-        let Some(cold) = self.cold.get_mut(slot as usize) else { return };
-        let mut near = Writer::new(&mut hot.bytes);
+    /// Stores a record over this one, the end of it in `far` if it is long.
+    pub(super) fn store(&mut self, far: &mut Far, id: PeerId<'_>, endpoints: &[Endpoint<'_>]) {
+        let mut near = Writer::new(&mut self.bytes);
         // An id always fits: see the assertion above.
         let _ = near.put_str(id.as_str());
         let id_bytes = near.len();
-        let mut rest = endpoints.iter().skip_while(|endpoint| {
+        let mut rest = endpoints.iter().take(MAX_ENDPOINTS).skip_while(|endpoint| {
             let mark = near.len();
             let fits = endpoint.pack(&mut near).is_ok();
             if !fits {
@@ -68,46 +58,45 @@ impl<'s> Records<'s> {
             }
             fits
         });
-        let mut far = Writer::new(&mut []);
+        let mut far_bytes = 0;
         if let Some(endpoint) = rest.next() {
-            far = Writer::new(cold);
-            // All endpoints fit: the row is as long as the longest ones.
+            let mut far = Writer::new(&mut far.0);
+            // All endpoints fit: there is room for as many of the longest kind.
             let _ = endpoint.pack(&mut far);
-            rest.take(MAX_ENDPOINTS).for_each(|endpoint| {
+            rest.for_each(|endpoint| {
                 let _ = endpoint.pack(&mut far);
             });
+            far_bytes = far.len();
         }
-        let (near, far) = (near.len(), far.len());
-        hot.id_bytes = u8::try_from(id_bytes).unwrap_or(0);
-        hot.hot_bytes = u8::try_from(near).unwrap_or(0);
-        hot.cold_bytes = u16::try_from(far).unwrap_or(0);
+        let near_bytes = near.len();
+        self.id_bytes = u8::try_from(id_bytes).unwrap_or(0);
+        self.near_bytes = u8::try_from(near_bytes).unwrap_or(0);
+        self.far_bytes = u16::try_from(far_bytes).unwrap_or(0);
     }
 
-    /// The id of the record in `slot`.
-    pub(super) fn id(&self, slot: u32) -> PeerId<'_> {
-        PeerId::from_stored(self.hot.get(slot as usize).map_or(&[], |hot| hot.parts().0))
+    /// The id.
+    pub(super) fn id(&self) -> PeerId<'_> {
+        PeerId::from_stored(self.parts().0)
     }
 
-    /// Whether the record in `slot` has this id.
-    pub(super) fn has_id(&self, slot: u32, id: PeerId<'_>) -> bool {
-        self.hot.get(slot as usize).is_some_and(|hot| hot.parts().0 == id.as_str().as_bytes())
+    /// Whether this is the id.
+    pub(super) fn has_id(&self, id: PeerId<'_>) -> bool {
+        self.parts().0 == id.as_str().as_bytes()
     }
 
-    /// The endpoints of the record in `slot`, in the order announced.
-    pub(super) fn endpoints(&self, slot: u32) -> Endpoints<'_> {
-        let Some(hot) = self.hot.get(slot as usize) else { return Endpoints { near: &[], far: &[] } };
-        let far = match usize::from(hot.cold_bytes) {
-            0 => None,
-            bytes => self.cold.get(slot as usize).and_then(|row| row.get(..bytes)),
-        };
-        Endpoints { near: hot.parts().1, far: far.unwrap_or_default() }
+    /// The endpoints, in the order announced. `far` must be the record's far part.
+    pub(super) fn endpoints<'t>(&'t self, far: &'t Far) -> Endpoints<'t> {
+        Endpoints { near: self.parts().1, far: far.0.get(..self.far_bytes.into()).unwrap_or_default() }
     }
-}
 
-impl Hot {
+    /// Has both lines fetched into the cache, without waiting for them.
+    pub(super) fn touch(&self) {
+        black_box((self.near_bytes, self.bytes.last().copied()));
+    }
+
     /// The bytes of the id and of the endpoints.
     fn parts(&self) -> (&[u8], &[u8]) {
-        let used = self.bytes.get(..self.hot_bytes.into()).unwrap_or_default();
+        let used = self.bytes.get(..self.near_bytes.into()).unwrap_or_default();
         used.split_at_checked(self.id_bytes.into()).unwrap_or_default()
     }
 }
@@ -137,53 +126,46 @@ mod tests {
 
     use super::*;
 
-    fn parse<'a>(texts: &[&'a str]) -> Vec<Endpoint<'a>> {
-        texts.iter().map(|text| Endpoint::parse(text).unwrap()).collect()
-    }
-
-    fn round_trip(records: &mut Records<'_>, id: &str, texts: &[&str]) -> (usize, usize) {
+    /// Stores a record, checks that it is all there, and returns the lengths of its parts.
+    fn round_trip(near: &mut Near, far: &mut Far, id: &str, texts: &[&str]) -> (usize, usize) {
         let id = PeerId::parse(id).unwrap();
-        let endpoints = parse(texts);
-        records.store(1, id, &endpoints);
-        assert_eq!(records.id(1), id);
-        assert!(records.has_id(1, id) && !records.has_id(1, PeerId::parse("else").unwrap()));
-        assert_eq!(records.endpoints(1).collect::<Vec<_>>(), endpoints);
-        assert_eq!(records.endpoints(0).count(), 0);
-        (records.hot[1].hot_bytes.into(), records.hot[1].cold_bytes.into())
+        let endpoints: Vec<Endpoint<'_>> = texts.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
+        near.store(far, id, &endpoints);
+        assert_eq!(near.id(), id);
+        assert!(near.has_id(id) && !near.has_id(PeerId::parse("else").unwrap()));
+        assert_eq!(near.endpoints(far).collect::<Vec<_>>(), endpoints);
+        (near.near_bytes.into(), near.far_bytes.into())
     }
 
     #[test]
-    fn short_records_leave_the_cold_part_alone() {
-        let mut storage = RecordStorage::<2>::new();
-        let mut records = Records::new(&mut storage, 2);
-        let id = "f".repeat(64);
-        let sizes = round_trip(&mut records, &id, &["tcp://198.51.100.7:9000", "udp://[2001:db8::7]:1"]);
-        assert_eq!(sizes, (92, 0));
-        assert!(records.cold.iter().flatten().all(|&byte| byte == 0));
+    fn short_records_leave_the_far_part_alone() {
+        let (near, far) = (&mut { Near::EMPTY }, &mut { Far::EMPTY });
+        let texts = ["tcp://198.51.100.7:9000", "udp://[2001:db8::7]:1", "quic://[2001:db8::7]:1"];
+        assert_eq!(round_trip(near, far, &"f".repeat(64), &texts), (64 + 8 + 20 + 20, 0));
+        assert!(far.0.iter().all(|&byte| byte == 0));
     }
 
     #[test]
-    fn long_records_go_on_in_the_cold_part() {
-        let mut storage = RecordStorage::<2>::new();
-        let mut records = Records::new(&mut storage, 2);
+    fn long_records_go_on_in_the_far_part() {
+        let (near, far) = (&mut { Near::EMPTY }, &mut { Far::EMPTY });
         let onion: String = std::format!("tcp://{}.onion:9000", "a".repeat(56));
         let short = "tcp://198.51.100.7:9000";
-        assert_eq!(round_trip(&mut records, "a", &[short, &onion, short]), (9 + 66 + 8, 0));
+        assert_eq!(round_trip(near, far, "a", &[short, &onion, short]), (1 + 8 + 66 + 8, 0));
         // What comes behind the first endpoint that does not fit keeps its place in the order.
-        assert_eq!(round_trip(&mut records, "a", &[&onion, &onion, short]), (67, 74));
-        assert_eq!(round_trip(&mut records, &"b".repeat(64), &[&onion, &onion, &onion, short]), (64, 206));
-        assert_eq!(round_trip(&mut records, "b", &[short]), (9, 0));
+        assert_eq!(round_trip(near, far, "a", &[&onion, &onion, short]), (1 + 66, 66 + 8));
+        let id = "b".repeat(64);
+        assert_eq!(round_trip(near, far, &id, &[&onion, &onion, &onion, short]), (64, 3 * 66 + 8));
+        assert_eq!(round_trip(near, far, "b", &[short]), (1 + 8, 0));
     }
 
     #[test]
     fn the_longest_record_fits() {
-        let mut storage = RecordStorage::<2>::new();
-        let mut records = Records::new(&mut storage, 2);
+        let (near, far) = (&mut { Near::EMPTY }, &mut { Far::EMPTY });
         let longest: Vec<String> = (1..=4)
             .map(|port| std::format!("abcdefghijkl://{}.{}:{port}", "a".repeat(60), "b".repeat(18)))
             .collect();
         assert!(longest.iter().all(|text| text.len() == 96));
         let texts: Vec<&str> = longest.iter().map(String::as_str).collect();
-        round_trip(&mut records, &"c".repeat(64), &texts);
+        round_trip(near, far, &"c".repeat(64), &texts);
     }
 }

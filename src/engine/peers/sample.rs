@@ -3,6 +3,7 @@
 use heapless::Vec;
 
 use super::groups::Membership;
+use super::networks::Population;
 use super::{PeerTable, Slot, Slots};
 use crate::addr::CanonicalAddr;
 use crate::engine::request::PeersQuery;
@@ -33,32 +34,46 @@ impl PeerTable<'_> {
         viewer: CanonicalAddr,
         rng: &mut Rng,
     ) -> Slots {
-        let (mut chosen, mut put_aside) = (Slots::new(), Slots::new());
-        let Some(population) = self.networks.population(query.network, viewer.is_lan()) else {
+        let mut chosen = Slots::new();
+        let Some(population) = self.networks.population(self.peers, query.network, viewer.is_lan()) else {
             return chosen;
         };
         let limit = query.limit.min(MAX_SAMPLE);
-        let examined = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
+        let mut left = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
         let excluded = query.exclude.and_then(|id| self.lookup(query.network, id));
-        let mut spread = Spread::default();
+        let is_wanted = |slot: &Slot| {
+            Some(slot.0) != excluded
+                && self.is_live(slot.0, now)
+                && (query.schemes.is_empty() || self.view(*slot, now, viewer, &query.schemes).is_some())
+        };
         let mut draw = Draw::new(population.len());
-        for _ in 0..examined {
-            if chosen.len() >= limit {
+        let mut spread = Spread::default();
+        let mut put_aside = Slots::new();
+        while chosen.len() < limit && left > 0 {
+            let wave = draw.some(limit.saturating_sub(chosen.len()).min(left), rng);
+            if wave.is_empty() {
                 break;
             }
-            let Some(number) = draw.next(rng) else { break };
-            let Some(slot) = self.networks.member(population, number) else { continue };
-            let wanted =
-                query.schemes.is_empty() || self.view(Slot(slot), now, viewer, &query.schemes).is_some();
-            if wanted && self.is_live(slot, now) && Some(slot) != excluded {
-                let group = if spread.takes(self.peer(slot).groups) { &mut chosen } else { &mut put_aside };
-                // A full list needs no more.
-                let _ = group.push(Slot(slot));
+            left = left.saturating_sub(wave.len());
+            for slot in self.fetch(population, &wave).into_iter().filter(is_wanted) {
+                let list = if spread.takes(self.peer(slot.0).groups) { &mut chosen } else { &mut put_aside };
+                // When the list of those put aside is full, it needs no more.
+                let _ = list.push(slot);
             }
         }
         let room = limit.saturating_sub(chosen.len());
         chosen.extend(put_aside.into_iter().take(room));
         chosen
+    }
+
+    /// The peers with these numbers. In a large table most of them are in no cache: so all are fetched at the same time,
+    /// what leads to them first, instead of one after the other.
+    fn fetch(&self, population: Population, numbers: &[u32]) -> Slots {
+        numbers.iter().for_each(|&number| self.networks.touch(population, number));
+        let member = |&number: &u32| self.networks.member(self.peers, population, number).map(Slot);
+        let slots: Slots = numbers.iter().filter_map(member).collect();
+        slots.iter().for_each(|slot| self.peer(slot.0).touch());
+        slots
     }
 }
 
@@ -100,6 +115,11 @@ impl Draw {
             }
             _ => Self::Reject { drawn: Vec::new(), bound },
         }
+    }
+
+    /// The next `count` numbers; fewer when all others have been drawn.
+    fn some(&mut self, count: usize, rng: &mut Rng) -> Vec<u32, MAX_SAMPLE> {
+        core::iter::from_fn(|| self.next(rng)).take(count.min(MAX_SAMPLE)).collect()
     }
 
     /// The next number; `None` when all have been drawn.

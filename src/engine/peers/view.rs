@@ -1,10 +1,12 @@
 //! Peers as one asker may see them.
 
-use super::record::Endpoints;
+use super::peer::Peer;
+use super::record::{Endpoints, Far};
 use crate::addr::{CanonicalAddr, Level};
 use crate::endpoint::{Endpoint, Host};
 use crate::id::PeerId;
 use crate::limits::MAX_ENDPOINTS;
+use crate::time::Instant;
 
 const _: () = assert!(MAX_ENDPOINTS <= 8, "the endpoints shown are marked in the bits of one byte");
 
@@ -20,23 +22,23 @@ pub struct PeerView<'t> {
 }
 
 impl<'t> PeerView<'t> {
-    /// The view of a peer that was announced from `source`; `None` if it has no endpoint that `viewer` may see, of a
-    /// scheme in `schemes` if there are any.
+    /// The view of `peer`; `None` if it has no endpoint that `viewer` may see, of a scheme in `schemes` if there are
+    /// any.
     pub(super) fn new(
-        id: PeerId<'t>,
-        age_s: u64,
-        endpoints: Endpoints<'t>,
-        source: CanonicalAddr,
+        peer: &'t Peer,
+        far: &'t Far,
+        now: Instant,
         viewer: CanonicalAddr,
         schemes: &[&str],
     ) -> Option<Self> {
-        let sees_lan = viewer.is_lan() || are_neighbours(viewer, source);
         let shows = |endpoint: &Endpoint<'_>| {
-            (sees_lan || is_public(endpoint)) && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
+            let visible = is_public(endpoint) || viewer.is_lan() || are_neighbours(viewer, peer.source);
+            visible && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
         };
+        let endpoints = peer.record.endpoints(far);
         let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
         let shown = bits.fold(0, |shown, (_, n)| shown | 1u8.wrapping_shl(n));
-        (shown != 0).then_some(Self { id, age_s, endpoints, shown })
+        (shown != 0).then(|| Self { id: peer.record.id(), age_s: now.s_since(peer.seen), endpoints, shown })
     }
 
     /// The endpoints the asker may see, of the schemes it asked for, in the order announced. At least one.

@@ -241,7 +241,7 @@ fn random_run(seed: u8) {
         let (was_full, evictions) = (model.len() == capacity, b.table.evictions());
         let slot = b.try_announce(0, &id, &source, ttl_s, &[PUBLIC]);
         if let Some(Slot(slot)) = slot {
-            let Peer { source, expires, protected, .. } = b.table.peer(slot);
+            let &Peer { source, expires, protected, .. } = b.table.peer(slot);
             model.insert(id.clone(), Known { source, expires, protected });
         }
         let now = b.now;

@@ -1,0 +1,247 @@
+//! What the operations of the peer table cost, with few peers and with many: `cargo bench --bench engine`.
+//!
+//! Every figure is the median of several rounds, in nanoseconds of one operation. SPEC section 3 asks that it grows by no
+//! more than half from 100 peers to 65,536.
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+
+use waypost::addr::CanonicalAddr;
+use waypost::endpoint::{Endpoint, Host};
+use waypost::engine::peers::{PeerStorage, PeerTable, Record, Slot};
+use waypost::engine::request::{PeersQuery, SchemeList};
+use waypost::id::{NetworkKey, PeerId};
+use waypost::rng::{HashKey, Rng};
+use waypost::time::Instant;
+
+/// The largest table a build can have, whatever this build's capacity is.
+const PEERS: usize = 65_536;
+const ROUNDS: usize = 9;
+/// Operations in a round.
+const OPERATIONS: u32 = 20_000;
+
+/// Numbers of peers and of networks. The second of a pair is compared with the first.
+const SIZES: [(u32, u32); 4] = [(100, 1), (65_536, 1), (100, 10), (65_536, 10_000)];
+
+/// A storage for each size: a table needs a new one.
+static STORAGE: [Mutex<PeerStorage<PEERS>>; SIZES.len()] =
+    [const { Mutex::new(PeerStorage::new()) }; SIZES.len()];
+
+/// An operation: its name, and what measures it, in nanoseconds.
+type Operation = (&'static str, fn(&mut Bench<'_>) -> f64);
+
+const OPERATIONS_MEASURED: [Operation; 6] = [
+    ("leave and announce anew", |b| b.churn()),
+    ("announce again", |b| b.refresh()),
+    ("sample and read 8", |b| b.sample(8)),
+    ("sample and read 50", |b| b.sample(50)),
+    ("announce to a full table", |b| b.displace()),
+    ("expire", |b| b.expire()),
+];
+
+fn main() {
+    let mut rows = Vec::new();
+    for (&(peers, networks), storage) in SIZES.iter().zip(&STORAGE) {
+        let mut storage = storage.lock().expect("nobody panicked with it");
+        let mut bench = Bench::new(&mut storage, peers, networks);
+        rows.push(OPERATIONS_MEASURED.map(|(_, measure)| median(|| measure(&mut bench))));
+    }
+    let title = |(peers, networks)| format!("{peers} in {networks}");
+    print!("{:26}", "ns, peers in networks");
+    SIZES.iter().for_each(|&size| print!("{:>18}", title(size)));
+    println!();
+    for (n, (name, _)) in OPERATIONS_MEASURED.iter().enumerate() {
+        print!("{name:26}");
+        for pair in rows.chunks(2) {
+            print!("{:18.0}{:10.0} ({:.2}x)", pair[0][n], pair[1][n], pair[1][n] / pair[0][n]);
+        }
+        println!();
+    }
+    println!(
+        "storage: {} bytes for 4,096 peers, {} for 65,536",
+        size_of::<PeerStorage<4096>>(),
+        size_of::<PeerStorage<65_536>>()
+    );
+}
+
+/// The middle one of several rounds; the first round warms up and does not count.
+fn median(mut round: impl FnMut() -> f64) -> f64 {
+    round();
+    let mut figures: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    figures.sort_by(f64::total_cmp);
+    figures[ROUNDS / 2]
+}
+
+/// Nanoseconds that `operations` operations take, for one.
+fn time(operations: u32, run: impl FnOnce()) -> f64 {
+    #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+    let start = std::time::Instant::now();
+    run();
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(operations)
+}
+
+/// A full table, and who is in it.
+struct Bench<'s> {
+    table: PeerTable<'s>,
+    rng: Rng,
+    /// Cheap randomness for the choice of peers: it must not be what is measured.
+    choice: u64,
+    now: Instant,
+    peers: u32,
+    networks: u32,
+    /// The peer in each place: its number.
+    members: Vec<u32>,
+    /// Numbers below have been given.
+    next: u32,
+}
+
+impl<'s> Bench<'s> {
+    fn new(storage: &'s mut PeerStorage<PEERS>, peers: u32, networks: u32) -> Self {
+        let table = PeerTable::new(storage, peers as usize, HashKey::new([1; 16]));
+        let rng = Rng::new(HashKey::new([2; 16]));
+        let mut bench = Self {
+            table,
+            rng,
+            choice: 1,
+            now: Instant::from_s(1000),
+            peers,
+            networks,
+            members: Vec::new(),
+            next: 0,
+        };
+        bench.fill();
+        bench
+    }
+
+    fn fill(&mut self) {
+        self.members.clear();
+        while self.members.len() < self.peers as usize {
+            let n = self.newcomer();
+            if self.announce(n, 300).is_some() {
+                self.members.push(n);
+            }
+        }
+    }
+
+    fn newcomer(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Announces peer number `n`. Its id, address and network follow from its number.
+    fn announce(&mut self, n: u32, ttl_s: u32) -> Option<Slot> {
+        let (network, id, source) = (self.network(n), id(n), source(n));
+        let id = PeerId::parse(std::str::from_utf8(&id).expect("hex")).expect("an id");
+        let endpoints = [Endpoint { scheme: "tcp", host: Host::Ip(source), port: 9000 }];
+        let record = Record { network, id, endpoints: &endpoints, ttl_s, source };
+        match self.table.find(self.now, network, id) {
+            Some(slot) => {
+                self.table.refresh(self.now, slot, &record);
+                Some(slot)
+            }
+            None => self.table.insert(self.now, &record, &mut self.rng).ok(),
+        }
+    }
+
+    fn network(&self, n: u32) -> NetworkKey {
+        let mut key = [0; 20];
+        key[..4].copy_from_slice(&(n % self.networks).to_be_bytes());
+        NetworkKey(key)
+    }
+
+    fn choose(&mut self, bound: u32) -> u32 {
+        self.choice ^= self.choice << 13;
+        self.choice ^= self.choice >> 7;
+        self.choice ^= self.choice << 17;
+        ((self.choice >> 32) * u64::from(bound) >> 32) as u32
+    }
+
+    /// A random peer leaves, and a new one comes.
+    fn churn(&mut self) -> f64 {
+        time(OPERATIONS, || {
+            for _ in 0..OPERATIONS {
+                let place = self.choose(self.peers) as usize;
+                let n = self.members[place];
+                let id = id(n);
+                let id = PeerId::parse(std::str::from_utf8(&id).expect("hex")).expect("an id");
+                let slot = self.table.find(self.now, self.network(n), id).expect("it is there");
+                self.table.remove(slot);
+                let n = self.newcomer();
+                self.announce(n, 300).expect("a place");
+                self.members[place] = n;
+            }
+        })
+    }
+
+    /// A random peer announces again.
+    fn refresh(&mut self) -> f64 {
+        time(OPERATIONS, || {
+            for _ in 0..OPERATIONS {
+                let place = self.choose(self.peers) as usize;
+                self.announce(self.members[place], 300);
+            }
+        })
+    }
+
+    /// A stranger asks for peers of a random network, and reads all it gets.
+    fn sample(&mut self, limit: usize) -> f64 {
+        let viewer = source(u32::MAX);
+        time(OPERATIONS, || {
+            for _ in 0..OPERATIONS {
+                let n = self.choose(self.networks);
+                let query =
+                    PeersQuery { network: self.network(n), limit, schemes: SchemeList::new(), exclude: None };
+                for &slot in &self.table.sample(self.now, &query, viewer, &mut self.rng) {
+                    let view = self.table.view(slot, self.now, viewer, &[]).expect("something to show");
+                    black_box(view.id.as_str().len());
+                    black_box(view.endpoints().map(|endpoint| endpoint.port).sum::<u16>());
+                }
+            }
+        })
+    }
+
+    /// A newcomer displaces someone.
+    fn displace(&mut self) -> f64 {
+        let before = self.table.evictions();
+        let figure = time(OPERATIONS, || {
+            for _ in 0..OPERATIONS {
+                let n = self.newcomer();
+                self.announce(n, 300);
+            }
+        });
+        assert!(self.table.evictions() - before > u64::from(OPERATIONS) / 2, "most of them displace someone");
+        figure
+    }
+
+    /// Everybody's time is over.
+    fn expire(&mut self) -> f64 {
+        let mut ns = 0.0;
+        let generations = OPERATIONS.div_ceil(self.peers);
+        for _ in 0..generations {
+            self.now = self.now.plus_s(400);
+            let before = self.table.len() as u32;
+            ns += time(1, || while self.table.expire(self.now) {});
+            assert_eq!((self.table.len(), before), (0, self.peers));
+            self.fill();
+        }
+        ns / f64::from(generations * self.peers)
+    }
+}
+
+/// Forty hex digits, as of a key's hash.
+fn id(n: u32) -> [u8; 40] {
+    let mut id = [b'0'; 40];
+    let mut bits = u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for digit in &mut id {
+        *digit = b"0123456789abcdef"[(bits >> 60) as usize];
+        bits = bits.rotate_left(4);
+    }
+    id
+}
+
+/// An address in a /24 of its own, in one of 50,000 /16s.
+fn source(n: u32) -> CanonicalAddr {
+    let [_, b, c, d] = n.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    CanonicalAddr::new(Ipv4Addr::new(20 + (n % 77) as u8, b, c, d).into())
+}

@@ -1,0 +1,82 @@
+//! The row of one peer.
+
+use core::hint::black_box;
+
+use super::groups::Membership;
+use super::index::Tag;
+use super::part::{Part, parts};
+use super::pool::Free;
+use super::record::Near;
+use super::roster::Place;
+use super::wheel::Timer;
+use crate::addr::CanonicalAddr;
+use crate::time::Instant;
+
+/// The roster of the members of networks.
+#[derive(Clone, Copy)]
+pub(super) enum InNetwork {}
+
+/// The roster of the peers of narrow prefixes that are open to eviction.
+#[derive(Clone, Copy)]
+pub(super) enum OpenInNarrow {}
+
+/// All that is known about one peer: four cache lines. What a draw looks at is in the first, what an answer shows in
+/// the next two, and what only changes the table looks at in the last.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Peer {
+    /// The peer is live before this moment. 0 in a free row.
+    pub(super) expires: Instant,
+    pub(super) seen: Instant,
+    pub(super) groups: Membership,
+    in_network: Place<InNetwork>,
+    pub(super) network: u32,
+    /// Of its network and id.
+    pub(super) tag: Tag,
+    free: Free,
+    pub(super) lan_only: bool,
+    /// It has tenure: nobody else's announce can evict it.
+    pub(super) protected: bool,
+
+    pub(super) record: Near,
+
+    pub(super) born: Instant,
+    pub(super) source: CanonicalAddr,
+    open_in_narrow: Place<OpenInNarrow>,
+    pub(super) timer: Timer,
+}
+
+const _: () = assert!(size_of::<Peer>() == 256, "a row is four cache lines");
+
+parts!(Peer {
+    in_network: Place<InNetwork>,
+    open_in_narrow: Place<OpenInNarrow>,
+    timer: Timer,
+    free: Free,
+});
+
+impl Peer {
+    /// The row of no peer.
+    pub(super) const NONE: Self = Self {
+        expires: Instant::START,
+        seen: Instant::START,
+        groups: Membership::NONE,
+        in_network: Place::NONE,
+        network: 0,
+        lan_only: false,
+        protected: false,
+        record: Near::EMPTY,
+        born: Instant::START,
+        source: CanonicalAddr::ZERO,
+        open_in_narrow: Place::NONE,
+        timer: Timer::NONE,
+        tag: Tag::ZERO,
+        free: Free::LAST,
+    };
+
+    /// Has the lines that an answer shows fetched into the cache, without waiting for them.
+    pub(super) fn touch(&self) {
+        black_box(self.expires);
+        self.record.touch();
+    }
+}
