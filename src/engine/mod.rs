@@ -197,7 +197,8 @@ impl Engine<'_> {
 
     /// A generator that is the same for one client network during one epoch.
     fn stable_rng(&self, now: Instant, client: CanonicalAddr) -> Rng {
-        let epoch = now.as_s() / u64::from(STABLE_SAMPLE_EPOCH_S);
+        const EPOCH_S: u64 = STABLE_SAMPLE_EPOCH_S as u64;
+        let epoch = now.as_s() / EPOCH_S;
         let mut input = [0; 16];
         let (prefix, rest) = input.split_at_mut(8);
         prefix.copy_from_slice(&client.prefix(Level::Narrow).0.to_be_bytes());

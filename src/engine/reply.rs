@@ -8,6 +8,7 @@ use super::token::Token;
 use crate::addr::CanonicalAddr;
 use crate::time::Instant;
 
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for as long as it takes to render it")]
 /// The answer to a [`Request`](super::Request), whatever protocol it goes out by.
 pub enum Reply<'r> {
     /// Here I am.
