@@ -149,7 +149,7 @@ stage_boards() {
   [ "$count" -gt 0 ] || say "there is no boards/*/board.env, so there was nothing to build"
 }
 
-stage_test() { cargo test --locked; }
+stage_test() { cargo test --locked --no-fail-fast; }
 
 # Runs one stage and notes how it went.
 run_stage() {
