@@ -35,6 +35,9 @@ pub const STABLE_SAMPLE_EPOCH_S: u32 = 600;
 pub const LIMITER_EPOCH_S: u32 = 600;
 /// Peers looked at by one sweep for expired ones: some ten microseconds of work between two requests.
 pub const EXPIRY_STEPS: u32 = 64;
+/// Peers of the running second looked at, when the table is full, for one that has just expired. Few: every newcomer to
+/// a full table pays for them.
+pub const OVERDUE_STEPS: usize = 8;
 /// Window of the `active_5m` count, in seconds.
 pub const ACTIVE_WINDOW_S: u32 = 300;
 /// Wall clocks that show a time before this Unix second (2026-01-01) are wrong, and are not quoted to clients.

@@ -17,7 +17,7 @@ use super::groups::{Crowd, Membership, Origin};
 use super::{NoPlace, PeerTable, Slot};
 use crate::addr::CanonicalAddr;
 use crate::limits::{
-    EXPIRY_STEPS, MIN_PLACES_PER_WIDE, MIN_TENURE_S, PLACES_PER_V4_HOST, PLACES_PER_V4_NARROW,
+    MIN_PLACES_PER_WIDE, MIN_TENURE_S, OVERDUE_STEPS, PLACES_PER_V4_HOST, PLACES_PER_V4_NARROW,
     PLACES_PER_V6_HOST, PLACES_PER_V6_NARROW, PLACES_PER_V6_SITE, WIDE_SHARE_DIVISOR,
 };
 use crate::rng::Rng;
@@ -70,14 +70,17 @@ impl PeerTable<'_> {
         u32::try_from(share).unwrap_or(u32::MAX).max(MIN_PLACES_PER_WIDE)
     }
 
-    /// Removes peers that have expired, those of the running second included, in a bounded number of steps. Returns
-    /// whether there were any.
+    /// Removes peers that have expired, in a bounded number of steps; also of those of the running second, which the
+    /// wheel has not met yet. Returns whether there were any.
     fn expire_overdue(&mut self, now: Instant) -> bool {
         let before = self.len();
         self.expire(now);
-        let this_second = self.wheel.next_second(self.peers, now).take(EXPIRY_STEPS as usize);
-        let overdue: Vec<u32, { EXPIRY_STEPS as usize }> =
-            this_second.filter(|&slot| !self.is_live(slot, now)).collect();
+        let is_overdue = |&slot: &u32| {
+            let expires = self.peer(slot).expires;
+            expires > Instant::START && expires <= now
+        };
+        let this_second = self.wheel.next_second(self.peers, now).take(OVERDUE_STEPS);
+        let overdue: Vec<u32, OVERDUE_STEPS> = this_second.filter(is_overdue).collect();
         overdue.into_iter().for_each(|slot| self.bury(slot));
         self.len() < before
     }

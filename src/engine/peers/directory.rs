@@ -103,6 +103,16 @@ impl<'s, K: Copy + PartialEq, X> Directory<'s, K, X> {
         }
     }
 
+    /// Has what leads to the thing with this tag fetched into the cache, without waiting for it.
+    pub(super) fn touch(&self, tag: Tag) {
+        self.index.touch(tag);
+    }
+
+    /// Has what a change of `item` looks at fetched into the cache, without waiting for it.
+    pub(super) fn touch_item(&self, item: u32) {
+        self.entries.get(item as usize).into_iter().for_each(|entry| self.index.touch(entry.tag));
+    }
+
     /// The key of `item`.
     pub(super) fn key(&self, item: u32) -> Option<K> {
         self.entries.get(item as usize).map(|entry| entry.key)

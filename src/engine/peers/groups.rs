@@ -3,6 +3,7 @@
 use super::cut;
 use super::directory::{Directory, DirectoryStorage};
 use super::index::{IndexStorage, Tag};
+use super::part::Part;
 use super::peer::{OpenInNarrow, Peer};
 use super::ranking::{Rank, Ranking, score};
 use super::roster::{Roster, Set};
@@ -140,6 +141,10 @@ impl<'s> Groups<'s> {
 
     /// How many peers there are from where `origin` is.
     pub(super) fn crowd(&self, origin: &Origin) -> Crowd {
+        // All are fetched at the same time, not one after the other.
+        self.hosts.touch(origin.host.0);
+        self.narrows.touch(origin.narrow.0);
+        self.wides.touch(origin.wide.0);
         Crowd {
             host: members(&self.hosts, origin.host),
             site: origin.site.map(|site| members(&self.sites, site)),
@@ -165,6 +170,19 @@ impl<'s> Groups<'s> {
             groups.site.checked_sub(1).into_iter().for_each(|site| self.sites.leave(site));
             self.narrows.leave(narrow);
             self.wides.leave(wide);
+        }
+    }
+
+    /// Has what `peer`'s leaving looks at fetched into the cache, without waiting for it.
+    pub(super) fn touch_peer(&self, peer: &Peer) {
+        let groups = peer.groups;
+        if let Some((narrow, wide)) = groups.narrow_and_wide() {
+            self.hosts.touch_item(groups.host);
+            self.narrows.touch_item(narrow);
+            self.wides.touch_item(wide);
+            self.open_members.touch_place(peer.part());
+            self.open_in_narrow.touch(self.narrows.rows(), wide, narrow);
+            self.open_in_wide.touch(self.wides.rows(), ALL, wide);
         }
     }
 

@@ -39,6 +39,7 @@ use self::networks::{NetworkStorage, Networks};
 use self::peer::Peer;
 use self::pool::Pool;
 use self::record::Far;
+use self::view::LanEndpoints;
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
@@ -191,13 +192,11 @@ impl<'s> PeerTable<'s> {
         self.activity.advance(now);
         let mut steps = EXPIRY_STEPS;
         while let Some(slot) = self.wheel.pop(self.peers, now, &mut steps) {
+            self.wheel.next().into_iter().for_each(|next| self.touch(next));
             match self.peer(slot).expires {
-                // It was refreshed since it was put on the wheel.
-                expires if expires > now => self.wheel.insert(self.peers, slot, expires),
-                _ => {
-                    self.expirations = self.expirations.saturating_add(1);
-                    self.forget(slot);
-                }
+                Instant::START => {} // It left, and nobody has its place.
+                expires if expires > now => self.wheel.set(self.peers, slot, expires),
+                _ => self.bury(slot),
             }
         }
         steps == 0
@@ -234,15 +233,15 @@ impl<'s> PeerTable<'s> {
         let slot = self.slots.take(self.peers).ok_or(NoPlace)?;
         let peer = self.peers.get_mut(slot as usize).ok_or(NoPlace)?;
         let far = self.far.get_mut(slot as usize).ok_or(NoPlace)?;
-        let (lan_only, expires) = (is_lan_only(record), now.plus_s(record.ttl_s));
+        let (lan, expires) = (LanEndpoints::among(record.endpoints), now.plus_s(record.ttl_s));
         let tag = tag(&self.key, record.network, record.id);
         (peer.born, peer.seen, peer.expires) = (now, now, expires);
-        (peer.source, peer.lan_only, peer.tag) = (record.source, lan_only, tag);
+        (peer.source, peer.lan, peer.tag) = (record.source, lan, tag);
         peer.record.store(far, record.id, record.endpoints);
         self.ids.insert(tag, slot);
-        self.networks.join(self.peers, slot, record.network, lan_only);
+        self.networks.join(self.peers, slot, record.network);
         self.enrol(slot, origin.as_ref());
-        self.wheel.insert(self.peers, slot, expires);
+        self.wheel.set(self.peers, slot, expires);
         self.activity.count(now, None);
         Ok(Slot(slot))
     }
@@ -254,27 +253,29 @@ impl<'s> PeerTable<'s> {
             self.move_house(slot, record.source);
         }
         self.grant_tenure(now, slot);
-        let lan_only = is_lan_only(record);
-        if lan_only != self.peer(slot).lan_only {
-            self.networks.move_to(self.peers, slot, lan_only);
-        }
         let Some(peer) = self.peers.get_mut(slot as usize) else { return };
         let Some(far) = self.far.get_mut(slot as usize) else { return };
         self.activity.count(now, Some(peer.seen));
-        let expires = now.plus_s(record.ttl_s);
-        (peer.seen, peer.expires, peer.lan_only) = (now, expires, lan_only);
+        let (lan, expires) = (LanEndpoints::among(record.endpoints), now.plus_s(record.ttl_s));
+        (peer.seen, peer.expires) = (now, expires);
         peer.record.store(far, record.id, record.endpoints);
-        // Otherwise the wheel meets it at the old deadline, and puts it back at the new one.
-        if peer.timer.is_late_for(expires) {
-            self.wheel.remove(self.peers, slot);
-            self.wheel.insert(self.peers, slot, expires);
+        if lan != core::mem::replace(&mut peer.lan, lan) {
+            self.networks.move_peer(self.peers, slot);
         }
+        self.wheel.set(self.peers, slot, expires);
     }
 
     /// Removes the peer at `slot`.
     pub fn remove(&mut self, slot: Slot) {
-        self.wheel.remove(self.peers, slot.0);
-        self.forget(slot.0);
+        let slot = slot.0;
+        self.touch(slot);
+        let &Peer { seen, tag, .. } = self.peer(slot);
+        self.activity.forget(seen);
+        self.ids.remove(tag, slot);
+        self.networks.leave(self.peers, slot);
+        self.strike_off(slot);
+        self.peers.get_mut(slot as usize).into_iter().for_each(|peer| peer.expires = Instant::START);
+        self.slots.put_back(self.peers, slot);
     }
 
     /// The peer at `slot` as `viewer` may see it; `None` if it has no endpoint to show.
@@ -295,15 +296,13 @@ impl<'s> PeerTable<'s> {
         self.remove(Slot(slot));
     }
 
-    /// Removes the peer at `slot`, which is no longer on the wheel.
-    fn forget(&mut self, slot: u32) {
-        let &Peer { seen, tag, .. } = self.peer(slot);
-        self.activity.forget(seen);
-        self.ids.remove(tag, slot);
-        self.networks.leave(self.peers, slot);
-        self.strike_off(slot);
-        self.peers.get_mut(slot as usize).into_iter().for_each(|peer| peer.expires = Instant::START);
-        self.slots.put_back(self.peers, slot);
+    /// Has what the removal of the peer at `slot` looks at fetched into the cache, without waiting for it. In a large
+    /// table that is scattered over memory: so all is fetched at the same time, not one after the other.
+    fn touch(&self, slot: u32) {
+        let peer = self.peer(slot);
+        self.ids.touch(peer.tag);
+        self.networks.touch_peer(peer);
+        self.groups.touch_peer(peer);
     }
 
     /// The peer `id` of `network`, live or not.
@@ -329,11 +328,6 @@ fn tag(key: &HashKey, network: NetworkKey, id: PeerId<'_>) -> Tag {
     let mut writer = Writer::new(&mut bytes);
     let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
     Tag::of(key.hash(writer.written()))
-}
-
-/// Whether a record has no endpoint that anyone may see.
-fn is_lan_only(record: &Record<'_>) -> bool {
-    !record.endpoints.iter().any(view::is_public)
 }
 
 /// The first `n` elements of storage: what a run with fewer places than the build has uses.

@@ -2,8 +2,10 @@
 
 use super::directory::{Directory, DirectoryStorage};
 use super::index::{IndexStorage, Tag};
+use super::part::Part;
 use super::peer::{InNetwork, Peer};
 use super::roster::{Roster, Set};
+use super::view::LanEndpoints;
 use crate::id::NetworkKey;
 use crate::rng::HashKey;
 
@@ -51,10 +53,13 @@ impl<'s> Networks<'s> {
     }
 
     /// Adds `peer` to the network with this key. There is room: never more networks than peers.
-    pub(super) fn join(&mut self, peers: &mut [Peer], peer: u32, key: NetworkKey, lan_only: bool) {
+    pub(super) fn join(&mut self, peers: &mut [Peer], peer: u32, key: NetworkKey) {
         let network = self.directory.join(self.tag(key), key).unwrap_or(0);
-        self.members.push(peers, set(network, lan_only), peer);
-        peers.get_mut(peer as usize).into_iter().for_each(|peer| peer.network = network);
+        if let Some(row) = peers.get_mut(peer as usize) {
+            row.network = network;
+            let set = set_of(row);
+            self.members.push(peers, set, peer);
+        }
     }
 
     /// Takes `peer` out of its network.
@@ -64,11 +69,12 @@ impl<'s> Networks<'s> {
         self.directory.leave(network);
     }
 
-    /// Moves `peer` to the other set of its network.
-    pub(super) fn move_to(&mut self, peers: &mut [Peer], peer: u32, lan_only: bool) {
-        let Some(network) = peers.get(peer as usize).map(|peer| peer.network) else { return };
-        self.members.remove(peers, peer);
-        self.members.push(peers, set(network, lan_only), peer);
+    /// Moves `peer` to the other set of its network if its endpoints ask for that.
+    pub(super) fn move_peer(&mut self, peers: &mut [Peer], peer: u32) {
+        if let Some(set) = peers.get(peer as usize).map(set_of) {
+            self.members.remove(peers, peer);
+            self.members.push(peers, set, peer);
+        }
     }
 
     /// The key of `network`.
@@ -88,6 +94,11 @@ impl<'s> Networks<'s> {
     pub(super) fn member(&self, peers: &[Peer], population: Population, number: u32) -> Option<u32> {
         let (set, rank) = population.place(number);
         self.members.member(peers, set, rank)
+    }
+
+    /// Has what `peer`'s leaving looks at fetched into the cache, without waiting for it.
+    pub(super) fn touch_peer(&self, peer: &Peer) {
+        self.members.touch_place(peer.part());
     }
 
     /// Has what leads to the peer with this number fetched into the cache, without waiting for it.
@@ -113,6 +124,10 @@ impl Population {
             Some(rank) => (set(self.network, true), rank),
         }
     }
+}
+
+fn set_of(peer: &Peer) -> Set {
+    set(peer.network, peer.lan == LanEndpoints::All)
 }
 
 fn set(network: u32, lan_only: bool) -> Set {

@@ -8,6 +8,7 @@ use super::part::{Part, parts};
 use super::pool::Free;
 use super::record::Near;
 use super::roster::Place;
+use super::view::LanEndpoints;
 use super::wheel::Timer;
 use crate::addr::CanonicalAddr;
 use crate::time::Instant;
@@ -34,7 +35,7 @@ pub(super) struct Peer {
     /// Of its network and id.
     pub(super) tag: Tag,
     free: Free,
-    pub(super) lan_only: bool,
+    pub(super) lan: LanEndpoints,
     /// It has tenure: nobody else's announce can evict it.
     pub(super) protected: bool,
 
@@ -63,7 +64,7 @@ impl Peer {
         groups: Membership::NONE,
         in_network: Place::NONE,
         network: 0,
-        lan_only: false,
+        lan: LanEndpoints::None,
         protected: false,
         record: Near::EMPTY,
         born: Instant::START,

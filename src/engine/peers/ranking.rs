@@ -1,5 +1,7 @@
 //! Leagues of scored items, with the leaders of every league in reach.
 
+use core::hint::black_box;
+
 use super::index::IndexStorage;
 use super::part::Part;
 use super::roster::{Place, Roster, Set};
@@ -72,6 +74,12 @@ impl<'s> Ranking<'s> {
         if self.top(league) == before && self.leaders(rows, league) == 0 {
             self.set_top(league, score);
         }
+    }
+
+    /// Has what a change of the score of `item` looks at fetched into the cache, without waiting for it.
+    pub(super) fn touch<R: Part<Rank>>(&self, rows: &[R], league: u32, item: u32) {
+        black_box(self.top(league));
+        rows.get(item as usize).into_iter().for_each(|row| self.roster.touch_place(&row.part().place));
     }
 
     /// The highest score in `league`; 0 if it is empty.

@@ -31,9 +31,10 @@ impl<'t> PeerView<'t> {
         viewer: CanonicalAddr,
         schemes: &[&str],
     ) -> Option<Self> {
+        let sees_lan =
+            peer.lan == LanEndpoints::None || viewer.is_lan() || are_neighbours(viewer, peer.source);
         let shows = |endpoint: &Endpoint<'_>| {
-            let visible = is_public(endpoint) || viewer.is_lan() || are_neighbours(viewer, peer.source);
-            visible && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
+            (sees_lan || !is_lan(endpoint)) && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
         };
         let endpoints = peer.record.endpoints(far);
         let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
@@ -49,9 +50,31 @@ impl<'t> PeerView<'t> {
     }
 }
 
-/// Whether anyone may see `endpoint`: a LAN address says nothing to strangers.
-pub(super) fn is_public(endpoint: &Endpoint<'_>) -> bool {
-    !matches!(endpoint.host, Host::Ip(addr) if addr.is_lan())
+/// How many of a peer's endpoints are of the LAN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LanEndpoints {
+    /// None: anyone may see them all.
+    None,
+    /// Some of them.
+    Some,
+    /// All of them: strangers may not see the peer.
+    All,
+}
+
+impl LanEndpoints {
+    /// How many of these are.
+    pub(super) fn among(endpoints: &[Endpoint<'_>]) -> Self {
+        match endpoints.iter().filter(|endpoint| is_lan(endpoint)).count() {
+            0 => Self::None,
+            lan if lan == endpoints.len() => Self::All,
+            _ => Self::Some,
+        }
+    }
+}
+
+/// Whether `endpoint` is of the LAN: it says nothing to strangers.
+fn is_lan(endpoint: &Endpoint<'_>) -> bool {
+    matches!(endpoint.host, Host::Ip(addr) if addr.is_lan())
 }
 
 /// Whether two addresses belong to one household: the same IPv4 address, or the same IPv6 /64.

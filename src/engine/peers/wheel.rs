@@ -1,5 +1,9 @@
 //! A timer wheel: which peers are due to be looked at.
 //!
+//! Every item has a timer, which stays on the wheel until it is met, whatever becomes of the item meanwhile: a peer that
+//! announces again, or leaves, costs the wheel nothing. Who meets a timer looks at the item, and sets it anew if it is
+//! too early.
+//!
 //! One bucket a second. A deadline more than one turn of the wheel away stays in its bucket for a later turn. Sweeping
 //! takes no more steps a call than it is told to, and a clock that jumps costs one turn, however far it jumps.
 
@@ -14,11 +18,12 @@ pub(super) struct WheelStorage {
     buckets: [u32; TURN_S as usize],
 }
 
-/// An item's place in its bucket, a list whose first item's `prev` is the last item: a part of the item's row.
+/// An item's timer, in the list of its bucket: a part of the item's row. The `prev` of a list's first is its last.
 #[derive(Clone, Copy)]
 pub(super) struct Timer {
     next: u32,
     prev: u32,
+    /// 0 if it is not on the wheel.
     due_s: u32,
 }
 
@@ -32,7 +37,7 @@ pub(super) struct Wheel<'s> {
 }
 
 impl Timer {
-    /// Of an item that is not on the wheel.
+    /// Not on the wheel.
     pub(super) const NONE: Self = Self { next: 0, prev: 0, due_s: 0 };
 }
 
@@ -48,8 +53,18 @@ impl<'s> Wheel<'s> {
         Self { buckets: &mut storage.buckets, swept_s: 0, sweeping: 0 }
     }
 
-    /// Puts `item`, which must not be on the wheel, where it is met in the first whole second not before `deadline`.
-    pub(super) fn insert<R: Part<Timer>>(&mut self, rows: &mut [R], item: u32, deadline: Instant) {
+    /// Has the timer of `item` met in the first whole second not before `deadline`, or earlier if it is set already.
+    pub(super) fn set<R: Part<Timer>>(&mut self, rows: &mut [R], item: u32, deadline: Instant) {
+        let before = timer(rows, item.saturating_add(1)).due_s;
+        if before == 0 || before > due_s(deadline) {
+            if before != 0 {
+                self.remove(rows, item);
+            }
+            self.insert(rows, item, deadline);
+        }
+    }
+
+    fn insert<R: Part<Timer>>(&mut self, rows: &mut [R], item: u32, deadline: Instant) {
         let due_s = due_s(deadline).max(self.swept_s.saturating_add(1));
         let link = item.saturating_add(1);
         let Some(bucket) = self.buckets.get_mut(bucket(due_s)) else { return };
@@ -65,8 +80,7 @@ impl<'s> Wheel<'s> {
         }
     }
 
-    /// Takes `item`, which must be on the wheel, off it.
-    pub(super) fn remove<R: Part<Timer>>(&mut self, rows: &mut [R], item: u32) {
+    fn remove<R: Part<Timer>>(&mut self, rows: &mut [R], item: u32) {
         let link = item.saturating_add(1);
         let Timer { next, prev, due_s } = timer(rows, link);
         let Some(bucket) = self.buckets.get_mut(bucket(due_s)) else { return };
@@ -80,10 +94,11 @@ impl<'s> Wheel<'s> {
         if self.sweeping == link {
             self.sweeping = next;
         }
+        set(rows, link, |timer| timer.due_s = 0);
     }
 
-    /// Takes an item that is due off the wheel. Each item looked at takes one from `steps`; `None` with no steps left
-    /// means that there may be more.
+    /// Takes a timer that is due off the wheel, and returns its item. Each timer looked at takes one from `steps`; `None`
+    /// with no steps left means that there may be more.
     pub(super) fn pop<R: Part<Timer>>(
         &mut self,
         rows: &mut [R],
@@ -111,7 +126,12 @@ impl<'s> Wheel<'s> {
         None
     }
 
-    /// The items that will be due in the next second, the first inserted first.
+    /// The item whose timer will be looked at next, if this second has more of them.
+    pub(super) const fn next(&self) -> Option<u32> {
+        self.sweeping.checked_sub(1)
+    }
+
+    /// The items whose timers are due in the next second, the first set first.
     pub(super) fn next_second<R: Part<Timer>>(&self, rows: &[R], now: Instant) -> impl Iterator<Item = u32> {
         let first = self.first(whole_s(now.as_s()).saturating_add(1));
         core::iter::successors(Some(first), |&link| Some(timer(rows, link).next))
@@ -121,13 +141,6 @@ impl<'s> Wheel<'s> {
     /// The first item in the bucket of `second`.
     fn first(&self, second: u32) -> u32 {
         self.buckets.get(bucket(second)).copied().unwrap_or(0)
-    }
-}
-
-impl Timer {
-    /// Whether the item, which must be on the wheel, is met later than `deadline` asks for.
-    pub(super) fn is_late_for(&self, deadline: Instant) -> bool {
-        self.due_s > due_s(deadline)
     }
 }
 
@@ -180,9 +193,9 @@ mod tests {
     fn items_are_met_in_the_first_second_not_before_their_deadline() {
         let (mut storage, rows) = (WheelStorage::new(), &mut [Row { timer: Timer::NONE }; 4]);
         let mut wheel = Wheel::new(&mut storage);
-        wheel.insert(rows, 0, Instant::from_ms(5000));
-        wheel.insert(rows, 1, Instant::from_ms(5001));
-        wheel.insert(rows, 2, Instant::from_ms(6000));
+        wheel.set(rows, 0, Instant::from_ms(5000));
+        wheel.set(rows, 1, Instant::from_ms(5001));
+        wheel.set(rows, 2, Instant::from_ms(6000));
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_ms(4999)), []);
         assert_eq!(wheel.next_second(rows, Instant::from_ms(4999)).collect::<Vec<_>>(), [0]);
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_ms(5000)), [0]);
@@ -196,11 +209,9 @@ mod tests {
         let (mut storage, rows) = (WheelStorage::new(), &mut [Row { timer: Timer::NONE }; 4]);
         let mut wheel = Wheel::new(&mut storage);
         let turn = u64::from(TURN_S);
-        wheel.insert(rows, 0, Instant::from_s(10));
-        wheel.insert(rows, 1, Instant::from_s(10 + turn));
-        wheel.insert(rows, 2, Instant::from_s(10 + 3 * turn));
-        assert!(rows[1].timer.is_late_for(Instant::from_s(11)));
-        assert!(!rows[1].timer.is_late_for(Instant::from_s(10 + turn)));
+        wheel.set(rows, 0, Instant::from_s(10));
+        wheel.set(rows, 1, Instant::from_s(10 + turn));
+        wheel.set(rows, 2, Instant::from_s(10 + 3 * turn));
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_s(10)), [0]);
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_s(9 + turn)), []);
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_s(10 + turn)), [1]);
@@ -212,7 +223,7 @@ mod tests {
     fn a_clock_that_jumps_loses_nothing() {
         let (mut storage, rows) = (WheelStorage::new(), &mut [Row { timer: Timer::NONE }; 8]);
         let mut wheel = Wheel::new(&mut storage);
-        (0..8).for_each(|item| wheel.insert(rows, item, Instant::from_s(1 + 700 * u64::from(item))));
+        (0..8).for_each(|item| wheel.set(rows, item, Instant::from_s(1 + 700 * u64::from(item))));
         let mut met = pop_all(&mut wheel, rows, Instant::from_s(u64::from(u32::MAX) / 2));
         met.sort();
         assert_eq!(met, [0, 1, 2, 3, 4, 5, 6, 7]);
@@ -223,7 +234,7 @@ mod tests {
         let (mut storage, rows) = (WheelStorage::new(), &mut [Row { timer: Timer::NONE }; 4]);
         let mut wheel = Wheel::new(&mut storage);
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_s(100)), []);
-        wheel.insert(rows, 0, Instant::from_s(50));
+        wheel.set(rows, 0, Instant::from_s(50));
         assert_eq!(pop_all(&mut wheel, rows, Instant::from_s(101)), [0]);
     }
 
@@ -232,7 +243,7 @@ mod tests {
         let (mut storage, rows) = (WheelStorage::new(), &mut [Row { timer: Timer::NONE }; 100]);
         let mut wheel = Wheel::new(&mut storage);
         (0..100)
-            .for_each(|item| wheel.insert(rows, item, Instant::from_s(if item % 2 == 0 { 5 } else { 4101 })));
+            .for_each(|item| wheel.set(rows, item, Instant::from_s(if item % 2 == 0 { 5 } else { 4101 })));
         let now = Instant::from_s(5);
         let mut met = 0;
         for _ in 0..10 {
@@ -270,7 +281,7 @@ mod tests {
                     // Few distinct seconds, so that buckets are long.
                     let due = (now_s / 4 + 1 + u64::from(rng.below(3))) * 4
                         + u64::from(rng.below(2)) * u64::from(TURN_S);
-                    wheel.insert(rows, item, Instant::from_s(due));
+                    wheel.set(rows, item, Instant::from_s(due));
                     model.insert(item, due);
                 }
             }
