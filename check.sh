@@ -17,9 +17,10 @@ FAST="fmt clippy nostd test"
 CARGO_DENY_VERSION=0.20.2
 # A target without std, alloc in its build, 64-bit atomics or compare-and-swap: what builds here builds anywhere.
 BARE_TARGET=thumbv6m-none-eabi
-# Largest static binary with all of glibc in it, in bytes, per profile. It may shrink; it may grow only on purpose.
-BUDGET_BOARD=1300000
-BUDGET_RELEASE=1500000
+# Largest static binary, in bytes, per profile. It may shrink; it may grow only on purpose. On x86_64 with glibc an empty
+# program has 1,131,840 of them. Memory that is not all zero when new lands in the binary and shows up here, too.
+BUDGET_BOARD=1800000
+BUDGET_RELEASE=2000000
 
 fast=no
 
@@ -148,7 +149,7 @@ stage_boards() {
   [ "$count" -gt 0 ] || say "there is no boards/*/board.env, so there was nothing to build"
 }
 
-stage_test() { cargo test --locked; }
+stage_test() { cargo test --locked --no-fail-fast; }
 
 # Runs one stage and notes how it went.
 run_stage() {

@@ -85,8 +85,8 @@ waypost=${pids[1]}
 round() {
   local name=$1 pid=$2 port=$3 path=$4
   "$load" http --target "127.0.0.1:$port" --pid "$pid" --path "$path" --connections "$connections" \
-    --seconds "$seconds" >"$folder/round" && grep -q '^refusals *0$' "$folder/round" ||
-    { cat "$folder/round" >&2; return 1; }
+    --seconds "$seconds" >"$folder/round" || { cat "$folder/round" >&2; return 1; }
+  grep -q '^refusals *0$' "$folder/round" || { cat "$folder/round" >&2; return 1; }
   awk -v name="$name" '/^rate/ { rate = $2 } /^server cpu/ { cpu = $3 } /^answer size/ { bytes = $3 }
     END { printf "%-14s %9d /s %8.3f us/request %6d bytes\n", name, rate, cpu, bytes }' "$folder/round" |
     tee -a "$folder/rounds"

@@ -169,7 +169,7 @@ impl fmt::Display for Health {
         let Ok(object) = Object::parse(self.body.as_bytes()) else { return Ok(()) };
         let peers = member(&object, "peers").and_then(|peers| Object::parse(peers.as_bytes()).ok());
         if let Some(total) = peers.as_ref().and_then(|peers| member(peers, "total")) {
-            write!(f, ", {total} peers")?;
+            write!(f, ", {total} peer{}", if total == "1" { "" } else { "s" })?;
         }
         if let Some(uptime) = member(&object, "uptime_seconds") {
             write!(f, ", up {uptime} s")?;

@@ -397,6 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn every_error_has_a_status_that_is_counted() {
+        for error in [
+            Error::BadJson,
+            Error::EndpointNotYours,
+            Error::IdTaken,
+            Error::PowRequired,
+            Error::RateLimited { retry_after_s: 1 },
+            Error::TableFull,
+            Error::TooLarge,
+        ] {
+            assert!(STATUSES.contains(&error.meaning().status), "{error}");
+        }
+    }
+
+    #[test]
     fn only_known_statuses_are_counted() {
         let mut stats = Stats::new();
         stats.count_response(404);

@@ -1,7 +1,7 @@
 //! Sockets, timers and signals around the engine: the only code that waits.
 //!
-//! Everything runs on one thread, in one executor: an acceptor for each listener, a task for each place of a connection,
-//! a task for each UDP socket, and one for upkeep. They share the engine, and none keeps it while it waits.
+//! Everything runs on one thread, in one executor: an acceptor for each listener, a task for each place of a connection
+//! that was ever used, a task for each UDP socket, and one for upkeep. They share the engine, and none keeps it while it waits.
 
 pub mod clock;
 pub mod listen;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_io::{Async, Timer};
 use smol::LocalExecutor;
-use smol::future::{or, yield_now};
+use smol::future::{or, pending, yield_now};
 
 use crate::engine::Engine;
 use crate::engine::http::Connection;
@@ -53,9 +53,6 @@ impl Server<'_, '_> {
         let places = Places::new(connections.len());
         let executor = LocalExecutor::new();
         executor.spawn(keep_up(&places, engine, clock)).detach();
-        for (place, connection) in places.iter().zip(connections) {
-            executor.spawn(tcp::keep(place, &places, connection, engine, clock)).detach();
-        }
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
             doors.push(executor.spawn(tcp::accept(Async::new(listener)?, &places, engine)));
@@ -63,6 +60,14 @@ impl Server<'_, '_> {
         for socket in sockets.udp {
             doors.push(executor.spawn(udp::answer(Async::new(socket)?, engine, clock)));
         }
+        // Places are used in order, so their tasks can wait in order to be made: a quiet server has few.
+        let staff = async {
+            for ((at, place), connection) in places.iter().zip(connections) {
+                place.first_arrival().await;
+                executor.spawn(tcp::keep((at, place), &places, connection, engine, clock)).detach();
+            }
+            pending().await
+        };
         let serve = async {
             let ending = stop.await;
             drop(doors);
@@ -73,7 +78,7 @@ impl Server<'_, '_> {
             .await;
             ending
         };
-        Ok(executor.run(serve).await)
+        Ok(executor.run(or(serve, staff)).await)
     }
 }
 

@@ -81,7 +81,7 @@ impl Places {
         }
     }
 
-    /// The places with their numbers, for their tasks.
+    /// The places with their numbers, in the order of their first use.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Place)> {
         self.all.iter().enumerate()
     }
@@ -191,6 +191,12 @@ impl Places {
 }
 
 impl Place {
+    /// Waits until the place is used for the first time, and needs a task.
+    pub(super) async fn first_arrival(&self) {
+        let arrival = self.arrival().await;
+        self.arrival.set(Some(arrival));
+    }
+
     /// Waits for a connection.
     pub(super) async fn arrival(&self) -> Arrival {
         poll_fn(|cx| match self.arrival.take() {

@@ -14,7 +14,6 @@ pub fn seed() -> Result<Seed, getrandom::Error> {
 }
 
 /// Raises the limit on open descriptors to `wanted`, or as far as the process may, and returns what it is now.
-#[cfg(unix)]
 pub fn raise_descriptor_limit(wanted: u64) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -27,12 +26,6 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
         Ok(()) => raised,
         Err(_) => now,
     }
-}
-
-/// Raises nothing: this system has no such limit.
-#[cfg(not(unix))]
-pub fn raise_descriptor_limit(_wanted: u64) -> u64 {
-    u64::MAX
 }
 
 /// Keeps the system from backing the server's memory with huge pages: a single byte used would make 2 MiB resident.

@@ -14,7 +14,8 @@ use crate::limits::{
     MAX_REQUESTS_PER_CONNECTION, WRITE_DEADLINE_MS,
 };
 use crate::time::Instant;
-use crate::wire::http::{Framing, Head, Method, Reject, Version};
+use crate::wire::http::{Head, Method, Reject, Version};
+use crate::wire::{Full, Writer};
 
 /// A connection, with all its buffers. All zero when new, so that a `static` of many costs nothing in the binary and no
 /// resident memory until it is used; used again and again.
@@ -23,8 +24,7 @@ pub struct Connection {
     ending: Ending,
     stopping: bool,
     requests: u32,
-    addr: CanonicalAddr,
-    port: u16,
+    client: Client,
     /// When the current phase has lasted too long.
     deadline: Instant,
     /// When the connection has lasted too long.
@@ -58,7 +58,7 @@ enum Phase {
     /// Receiving a head, or waiting for one.
     Head,
     /// Receiving a body.
-    Body(Framing),
+    Body,
     /// Sending a response, then going on.
     Respond,
     /// Sending a response, then closing.
@@ -70,6 +70,12 @@ enum Phase {
     Reset,
 }
 
+/// The other end of the socket.
+struct Client {
+    addr: CanonicalAddr,
+    port: u16,
+}
+
 impl Connection {
     /// A closed connection.
     pub const fn new() -> Self {
@@ -78,8 +84,7 @@ impl Connection {
             ending: Ending::ByClient,
             stopping: false,
             requests: 0,
-            addr: CanonicalAddr::ZERO,
-            port: 0,
+            client: Client { addr: CanonicalAddr::ZERO, port: 0 },
             deadline: Instant::START,
             end_of_life: Instant::START,
             input: Input::new(),
@@ -93,7 +98,7 @@ impl Connection {
         self.ending = Ending::ByClient;
         self.stopping = false;
         self.requests = 0;
-        (self.addr, self.port) = (peer.into(), peer.port());
+        self.client = Client { addr: peer.into(), port: peer.port() };
         self.deadline = now.plus_ms(HEAD_DEADLINE_MS);
         self.end_of_life = now.plus_ms(CONNECTION_DEADLINE_MS);
         self.input.clear();
@@ -139,9 +144,9 @@ impl Connection {
                 self.input.fill(n);
                 self.receive_head(now, engine);
             }
-            Phase::Body(framing) => {
+            Phase::Body => {
                 self.input.fill(n);
-                self.receive_body(now, framing, engine);
+                self.receive_body(now, engine);
             }
             _ => (),
         }
@@ -213,69 +218,88 @@ impl Connection {
         }
     }
 
-    /// Goes on with the head, and with the body if the head is whole.
+    /// Goes on with the head.
     fn receive_head(&mut self, now: Instant, engine: &mut Engine<'_>) {
-        let head = match self.input.poll_head() {
-            Ok(Some(head)) => head,
-            Ok(None) => return,
-            Err(reject) => return self.reject(now, reject, engine),
-        };
-        let framing = head.framing;
-        let waits = head.expects_continue && !matches!(framing, Framing::None | Framing::Length(0));
-        let refusal = if waits {
-            let source = source::of(&engine.settings, self.addr, self.port, &head);
-            routes::admit(&head, &source).err()
-        } else {
-            None
-        };
-        if let Some(refusal) = refusal {
-            // RFC 9110 section 10.1.1: a final status instead of the 100. The body may come or not, so that is the end.
-            return self.refuse(now, &refusal, engine);
-        }
-        self.phase = Phase::Body(framing);
-        self.deadline = now.plus_ms(BODY_DEADLINE_MS);
-        self.receive_body(now, framing, engine);
-        if waits && self.phase == Phase::Body(framing) {
-            self.output.put_continue();
-        }
-    }
-
-    /// Goes on with the body, and answers if it is whole.
-    fn receive_body(&mut self, now: Instant, framing: Framing, engine: &mut Engine<'_>) {
-        match self.input.poll_body(framing) {
-            Ok(true) => self.respond(now, engine),
+        match self.input.poll_head() {
+            Ok(true) => self.begin_request(now, engine),
             Ok(false) => (),
             Err(reject) => self.reject(now, reject, engine),
         }
     }
 
-    /// Answers the request that has been received in full.
-    fn respond(&mut self, now: Instant, engine: &mut Engine<'_>) {
-        let (head, body) = match self.input.request() {
-            Ok(request) => request,
+    /// Answers a request whose body has come in with its head, or begins to receive the body.
+    fn begin_request(&mut self, now: Instant, engine: &mut Engine<'_>) {
+        let head = match self.input.head() {
+            Ok(head) => head,
             Err(reject) => return self.reject(now, reject, engine),
         };
-        self.requests = self.requests.saturating_add(1);
-        let last = self.stopping
-            || self.requests >= MAX_REQUESTS_PER_CONNECTION
-            || now.plus_ms(IDLE_DEADLINE_MS) > self.end_of_life
-            || matches!(head.method, Method::Unknown | Method::Connect);
-        let persistence = persistence(&head, last);
-        let source = source::of(&engine.settings, self.addr, self.port, &head);
-        let for_head = head.method == Method::Head;
-        let status = self
-            .output
-            .put(persistence, for_head, |out| answers::answer(now, engine, &source, (&head, body), out));
-        match status {
-            Ok(status) => engine.stats.count_response(status),
-            Err(_) => return self.refuse(now, &Refusal::NO_ROOM, engine),
+        let last = self.is_last(now, &head);
+        if let Some(body) = self.input.body_at_once(head.framing) {
+            let body_bytes = body.len();
+            let answered = self.client.answer(now, engine, (&head, body), last, &mut self.output);
+            self.input.take_body(body_bytes);
+            return self.go_on(now, answered, last, engine);
         }
+        if head.expects_continue {
+            let source = source::of(&engine.settings, self.client.addr, self.client.port, &head);
+            match routes::admit(&head, &source) {
+                Ok(_) => self.output.put_continue(),
+                // RFC 9110 section 10.1.1: a final status instead of the 100. The body may come or not: that is the end.
+                Err(refusal) => return self.refuse(now, &refusal, engine),
+            }
+        }
+        let framing = head.framing;
+        self.input.begin_body(framing);
+        self.phase = Phase::Body;
+        self.deadline = now.plus_ms(BODY_DEADLINE_MS);
+        self.receive_body(now, engine);
+    }
+
+    /// Goes on with the body, and answers if it is whole.
+    fn receive_body(&mut self, now: Instant, engine: &mut Engine<'_>) {
+        match self.input.poll_body() {
+            Ok(true) => (),
+            Ok(false) => return,
+            Err(reject) => return self.reject(now, reject, engine),
+        }
+        match self.input.head() {
+            Err(reject) => self.reject(now, reject, engine),
+            Ok(head) => {
+                let last = self.is_last(now, &head);
+                let request = (&head, self.input.body());
+                let answered = self.client.answer(now, engine, request, last, &mut self.output);
+                self.go_on(now, answered, last, engine);
+            }
+        }
+    }
+
+    /// Whether the server takes no request after this one.
+    fn is_last(&self, now: Instant, head: &Head<'_>) -> bool {
+        self.stopping
+            || self.requests >= MAX_REQUESTS_PER_CONNECTION.saturating_sub(1)
+            || now.plus_ms(IDLE_DEADLINE_MS) > self.end_of_life
+            // What comes behind a method we do not know may be anything.
+            || matches!(head.method, Method::Unknown | Method::Connect)
+    }
+
+    /// Begins to send a response, if it fitted.
+    fn go_on(
+        &mut self,
+        now: Instant,
+        answered: Result<Persistence, Full>,
+        last: bool,
+        engine: &mut Engine<'_>,
+    ) {
+        self.requests = self.requests.saturating_add(1);
         self.deadline = now.plus_ms(WRITE_DEADLINE_MS);
-        (self.phase, self.ending) = match persistence {
-            Persistence::Kept | Persistence::KeptAlive => (Phase::Respond, self.ending),
-            Persistence::Closed if self.stopping => (Phase::RespondAndDrain, Ending::Shutdown),
-            Persistence::Closed if last || self.input.has_more() => (Phase::RespondAndDrain, Ending::Served),
-            Persistence::Closed => (Phase::RespondAndClose, Ending::Served),
+        (self.phase, self.ending) = match answered {
+            Err(Full) => return self.refuse(now, &Refusal::NO_ROOM, engine),
+            Ok(Persistence::Kept | Persistence::KeptAlive) => (Phase::Respond, self.ending),
+            Ok(Persistence::Closed) if self.stopping => (Phase::RespondAndDrain, Ending::Shutdown),
+            Ok(Persistence::Closed) if last || self.input.has_more() => {
+                (Phase::RespondAndDrain, Ending::Served)
+            }
+            Ok(Persistence::Closed) => (Phase::RespondAndClose, Ending::Served),
         };
     }
 
@@ -304,11 +328,30 @@ impl Default for Connection {
     }
 }
 
-fn persistence(head: &Head<'_>, last: bool) -> Persistence {
-    match head.version {
-        _ if last || !head.keep_alive => Persistence::Closed,
-        Version::Http10 => Persistence::KeptAlive,
-        Version::Http11 => Persistence::Kept,
+impl Client {
+    /// Puts the answer to a request into `output`, and tells what becomes of the connection.
+    ///
+    /// # Errors
+    /// [`Full`] if the answer does not fit.
+    fn answer(
+        &self,
+        now: Instant,
+        engine: &mut Engine<'_>,
+        (head, body): (&Head<'_>, &[u8]),
+        last: bool,
+        output: &mut Output,
+    ) -> Result<Persistence, Full> {
+        let persistence = match head.version {
+            _ if last || !head.keep_alive => Persistence::Closed,
+            Version::Http10 => Persistence::KeptAlive,
+            Version::Http11 => Persistence::Kept,
+        };
+        let source = source::of(&engine.settings, self.addr, self.port, head);
+        let for_head = head.method == Method::Head;
+        let render = |out: &mut Writer<'_>| answers::answer(now, engine, &source, (head, body), out);
+        let status = output.put(persistence, for_head, render)?;
+        engine.stats.count_response(status);
+        Ok(persistence)
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Input {
     scan: HeadScan,
     /// Length of the head, once known.
     head: usize,
+    /// How the body is delimited.
+    framing: Framing,
     /// End of the body, as far as it has come in.
     body: usize,
     chunked: Chunked,
@@ -28,6 +30,7 @@ impl Input {
             filled: 0,
             scan: HeadScan::new(),
             head: 0,
+            framing: Framing::None,
             body: 0,
             chunked: Chunked::new(),
             next: 0,
@@ -55,17 +58,42 @@ impl Input {
         self.filled == 0
     }
 
-    /// The head, once it is whole.
-    pub(super) fn poll_head(&mut self) -> Result<Option<Head<'_>>, Reject> {
+    /// Looks for the end of the head. Returns whether it is whole.
+    pub(super) fn poll_head(&mut self) -> Result<bool, Reject> {
         let received = self.buffer.get(..self.filled).unwrap_or_default();
-        let Some(length) = self.scan.advance(received)? else { return Ok(None) };
+        let Some(length) = self.scan.advance(received)? else { return Ok(false) };
         (self.head, self.body, self.next) = (length, length, length);
-        Head::parse(received.get(..length).unwrap_or_default()).map(Some)
+        Ok(true)
     }
 
-    /// Looks for the end of a body. Returns whether it is whole.
-    pub(super) fn poll_body(&mut self, framing: Framing) -> Result<bool, Reject> {
+    /// The head, which must be whole.
+    pub(super) fn head(&self) -> Result<Head<'_>, Reject> {
+        Head::parse(self.buffer.get(..self.head).unwrap_or_default())
+    }
+
+    /// The body of a head of this framing, if it has come in together with its head, as it is.
+    pub(super) fn body_at_once(&self, framing: Framing) -> Option<&[u8]> {
+        let received = self.buffer.get(self.head..self.filled).unwrap_or_default();
         match framing {
+            Framing::None => Some(&[]),
+            Framing::Length(length) => received.get(..length),
+            Framing::Chunked => None,
+        }
+    }
+
+    /// Takes note that the body was the first `n` bytes behind the head.
+    pub(super) fn take_body(&mut self, n: usize) {
+        self.next = self.head.saturating_add(n);
+    }
+
+    /// Begins to receive the body.
+    pub(super) const fn begin_body(&mut self, framing: Framing) {
+        self.framing = framing;
+    }
+
+    /// Looks for the end of the body. Returns whether it is whole.
+    pub(super) fn poll_body(&mut self) -> Result<bool, Reject> {
+        match self.framing {
             Framing::None => Ok(true),
             Framing::Length(length) => {
                 let end = self.head.saturating_add(length);
@@ -86,10 +114,9 @@ impl Input {
         }
     }
 
-    /// The request's head and body, both of which must be whole.
-    pub(super) fn request(&self) -> Result<(Head<'_>, &[u8]), Reject> {
-        let head = Head::parse(self.buffer.get(..self.head).unwrap_or_default())?;
-        Ok((head, self.buffer.get(self.head..self.body).unwrap_or_default()))
+    /// The body, which must be whole.
+    pub(super) fn body(&self) -> &[u8] {
+        self.buffer.get(self.head..self.body).unwrap_or_default()
     }
 
     /// Whether the client sent something behind the request.

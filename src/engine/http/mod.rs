@@ -4,8 +4,7 @@
 //! it reads into [`Connection::space`] and tells [`Connection::received`], or writes [`Connection::pending`] and tells
 //! [`Connection::sent`]. At [`Connection::deadline`] it calls [`Connection::expired`] instead.
 //!
-//! A request goes through [`input`] (framing), [`routes`] (what there is), [`answers`] and
-//! [`output`] (the response), and all that
+//! A request goes through `input` (framing), `routes` (what there is), `answers` and `output` (the response), and all that
 //! asks something of a network goes through [`Engine::handle`](super::Engine::handle), as on every other transport.
 
 mod answers;

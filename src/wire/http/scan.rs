@@ -11,8 +11,8 @@ pub struct HeadScan {
     at: usize,
     /// Where the current line began.
     line_start: usize,
-    /// The byte before `at`.
-    previous: u8,
+    /// Whether the byte before `at` is a CR.
+    after_cr: bool,
     /// Whether an empty line was skipped before the request line.
     skipped_empty_line: bool,
     /// What the current line is.
@@ -42,7 +42,7 @@ const HEAD_TOO_LARGE: Reject = Reject { status: 431, detail: "a head may have 40
 impl HeadScan {
     /// A scan that has seen nothing.
     pub const fn new() -> Self {
-        Self { at: 0, line_start: 0, previous: 0, skipped_empty_line: false, line: Line::Request }
+        Self { at: 0, line_start: 0, after_cr: false, skipped_empty_line: false, line: Line::Request }
     }
 
     /// Looks at the bytes that came in since the last call. `bytes` are all bytes from the start of the head.
@@ -53,13 +53,14 @@ impl HeadScan {
     /// character, a folded field (section 5.2), a field without a proper name (section 5.1), more than one leading empty
     /// line, or a head without an end in [`MAX_HEAD_BYTES`].
     pub fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
-        let new = bytes.get(self.at..bytes.len().min(MAX_HEAD_BYTES)).unwrap_or_default();
-        for &byte in new {
+        let whole = bytes.get(..bytes.len().min(MAX_HEAD_BYTES)).unwrap_or_default();
+        while let Some(&byte) = whole.get(self.at) {
             let complete = self.look_at(byte)?;
             self.at = self.at.saturating_add(1);
             if complete {
                 return Ok(Some(self.at));
             }
+            self.skip_plain_bytes(whole);
         }
         match self.line {
             _ if self.at < MAX_HEAD_BYTES => Ok(None),
@@ -68,11 +69,26 @@ impl HeadScan {
         }
     }
 
+    /// Skips what [`HeadScan::look_at`] has nothing to say about: most bytes of most lines.
+    fn skip_plain_bytes(&mut self, whole: &[u8]) {
+        let rest = whole.get(self.at..).unwrap_or_default();
+        let plain = |&byte: &u8| match self.line {
+            Line::Request => matches!(byte, b' '..=b'~'),
+            Line::FieldName => byte.is_ascii_alphabetic() || byte == b'-',
+            Line::FieldValue => byte >= b' ' && byte != 0x7f,
+        };
+        // A CR must be looked at together with what follows it.
+        if !self.after_cr && self.at > self.line_start {
+            let run = rest.iter().position(|byte| !plain(byte)).unwrap_or(rest.len());
+            self.at = self.at.saturating_add(run);
+        }
+    }
+
     fn look_at(&mut self, byte: u8) -> Result<bool, Reject> {
-        let previous = core::mem::replace(&mut self.previous, byte);
-        match (previous, byte) {
-            (b'\r', b'\n') => self.end_line(),
-            (b'\r', _) => Err(BARE_CR),
+        let after_cr = core::mem::replace(&mut self.after_cr, byte == b'\r');
+        match (after_cr, byte) {
+            (true, b'\n') => self.end_line(),
+            (true, _) => Err(BARE_CR),
             (_, b'\n') => Err(BARE_LF),
             (_, b'\r') if self.line == Line::FieldName && !self.is_line_start() => Err(BAD_NAME),
             (_, b'\r') => Ok(false),
