@@ -20,16 +20,16 @@ use sha2::{Digest, Sha256};
 
 use self::call::Call;
 use super::request::EndpointList;
-use super::stats::DropReason;
+use super::stats::{DropReason, Kind};
 use super::token::Token;
 use super::{Announce, Engine, Error, Leave, PeersQuery, Proof, Protocol, Reply, Request, Source, intake};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::{Endpoint, Host};
-use crate::id::{PeerId, first_20};
+use crate::id::{NetworkKey, PeerId, first_20};
 use crate::limits::{DEFAULT_UDP_SAMPLE, MAX_UDP_REPLY_BYTES, MAX_UDP_SAMPLE};
 use crate::time::Instant;
 use crate::wire::json::{self, Field, MessageKind, UdpAnnounceBody, UdpMessage};
-use crate::wire::{Full, Writer};
+use crate::wire::{Full, Writer, hex};
 
 /// Why there is no answer of the kind asked for.
 enum Trouble {
@@ -39,8 +39,8 @@ enum Trouble {
     Full,
 }
 
-/// The hex digits of an id made from an address.
-type IdDigits = [u8; 40];
+/// Room for the hex digits of an id made from an address.
+type IdDigits = [[u8; 2]; 20];
 
 impl Engine<'_> {
     /// Answers a JSON datagram: the length of what was rendered into `out`, or why there is silence.
@@ -107,17 +107,8 @@ impl Engine<'_> {
     }
 
     fn find_peers(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let body = call.message.query()?;
-        let limit = body.limit.map_or(Ok(DEFAULT_UDP_SAMPLE), |limit| {
-            let limit = usize::try_from(limit).ok().filter(|limit| (1..=MAX_UDP_SAMPLE).contains(limit));
-            limit.ok_or(Error::BadRequest("limit must be a whole number in 1..=32"))
-        })?;
-        let query = PeersQuery {
-            network: intake::network(body.network, self.settings.default_network)?,
-            limit,
-            schemes: intake::transport(body.transport)?,
-            exclude: intake::id(body.exclude)?,
-        };
+        let query = peers_query(call, self.settings.default_network);
+        let query = self.taken_in(call, Kind::Peers, query)?;
         match self.handle(call.now, &call.source, &Request::Peers(query)) {
             Reply::Peers(sample) => Ok(call.emit_peers(&sample, out)?),
             reply => Err(refusal(&reply)),
@@ -125,21 +116,10 @@ impl Engine<'_> {
     }
 
     fn udp_announce(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let body = call.message.announce()?;
-        intake::unsigned(body.signed)?;
-        let port = body.port.unwrap_or(call.source.port);
-        let digits = derived_id(call.source.addr, port);
-        let id = peer_id(&body, &digits)?;
-        let announce = Announce {
-            network: intake::network(body.network, self.settings.default_network)?,
-            id,
-            endpoints: match &body.endpoints {
-                Some(texts) => intake::endpoints(Some(texts))?,
-                None => EndpointList::from_iter([Endpoint { scheme: "udp", host: Host::Observed, port }]),
-            },
-            ttl_s: intake::ttl_s(body.ttl_s),
-            owner: None,
-        };
+        let mut digits = IdDigits::default();
+        let announce = announce(call, self.settings.default_network, &mut digits);
+        let announce = self.taken_in(call, Kind::Announce, announce)?;
+        let id = announce.id;
         match self.handle(call.now, &call.source, &Request::Announce(announce)) {
             Reply::Registered(registration) => Ok(call.emit_registered(id, registration, out)?),
             reply => Err(refusal(&reply)),
@@ -147,37 +127,95 @@ impl Engine<'_> {
     }
 
     fn udp_leave(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let body = call.message.announce()?;
-        intake::unsigned(body.signed)?;
-        let digits = derived_id(call.source.addr, body.port.unwrap_or(call.source.port));
-        let leave = Leave {
-            network: intake::network(body.network, self.settings.default_network)?,
-            id: peer_id(&body, &digits)?,
-            owner: None,
-        };
+        let mut digits = IdDigits::default();
+        let leave = leave(call, self.settings.default_network, &mut digits);
+        let leave = self.taken_in(call, Kind::Leave, leave)?;
         match self.handle(call.now, &call.source, &Request::Leave(leave)) {
             Reply::Left { removed } => Ok(call.emit_left(removed, out)?),
             reply => Err(refusal(&reply)),
         }
     }
+
+    /// Counts a request that is refused before the engine has seen it.
+    fn taken_in<T>(&mut self, call: &Call<'_>, kind: Kind, request: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &request {
+            self.stats.count_kind(call.now, Protocol::UdpJson, kind);
+            self.stats.count_outcome(call.now, Protocol::UdpJson, Some(error));
+        }
+        request
+    }
 }
 
-/// The id of a peer that names none, the same on every server: hex of the first 20 bytes of
-/// SHA-256(`"waypost-peer"` + 16 bytes of address, IPv4 mapped + port, big endian).
-fn derived_id(addr: CanonicalAddr, port: u16) -> IdDigits {
+/// The query in a `find_peers`.
+fn peers_query<'a>(call: &Call<'a>, default_network: NetworkKey) -> Result<PeersQuery<'a>, Error> {
+    let body = call.message.query()?;
+    let limit = body.limit.map_or(Ok(DEFAULT_UDP_SAMPLE), |limit| {
+        let limit = usize::try_from(limit).ok().filter(|limit| (1..=MAX_UDP_SAMPLE).contains(limit));
+        limit.ok_or(Error::BadRequest("limit must be a whole number in 1..=32"))
+    })?;
+    Ok(PeersQuery {
+        network: intake::network(body.network, default_network)?,
+        limit,
+        schemes: intake::transport(body.transport)?,
+        exclude: intake::id(body.exclude)?,
+    })
+}
+
+/// The announce in an `announce`. Without endpoints it is of the port given, or of the one it came from.
+fn announce<'a>(
+    call: &Call<'a>,
+    default_network: NetworkKey,
+    digits: &'a mut IdDigits,
+) -> Result<Announce<'a>, Error> {
+    let body = call.message.announce()?;
+    intake::unsigned(body.signed)?;
+    let port = body.port.unwrap_or(call.source.port);
+    Ok(Announce {
+        network: intake::network(body.network, default_network)?,
+        id: peer_id(&body, &call.source, digits)?,
+        endpoints: match &body.endpoints {
+            Some(texts) => intake::endpoints(Some(texts))?,
+            None => EndpointList::from_iter([Endpoint { scheme: "udp", host: Host::Observed, port }]),
+        },
+        ttl_s: intake::ttl_s(body.ttl_s),
+        owner: None,
+    })
+}
+
+/// The leave in a `leave`.
+fn leave<'a>(
+    call: &Call<'a>,
+    default_network: NetworkKey,
+    digits: &'a mut IdDigits,
+) -> Result<Leave<'a>, Error> {
+    let body = call.message.announce()?;
+    intake::unsigned(body.signed)?;
+    Ok(Leave {
+        network: intake::network(body.network, default_network)?,
+        id: peer_id(&body, &call.source, digits)?,
+        owner: None,
+    })
+}
+
+/// The id a peer names, or else the one made from its address and port: hex of the first 20 bytes of
+/// SHA-256(`"waypost-peer"` + 16 bytes of address, IPv4 mapped + port, big endian), the same on every server.
+fn peer_id<'a>(
+    body: &UdpAnnounceBody<'a>,
+    source: &Source,
+    digits: &'a mut IdDigits,
+) -> Result<PeerId<'a>, Error> {
+    if let Some(id) = intake::id(body.peer_id)? {
+        return Ok(id);
+    }
+    let port = body.port.unwrap_or(source.port);
     let digest = Sha256::new()
         .chain_update("waypost-peer")
-        .chain_update(addr.octets())
+        .chain_update(source.addr.octets())
         .chain_update(port.to_be_bytes());
-    let mut digits = [0; 40];
-    let _written = Writer::new(&mut digits).put_hex(&first_20(&digest.finalize()));
-    digits
-}
-
-fn peer_id<'a>(body: &UdpAnnounceBody<'a>, derived: &'a IdDigits) -> Result<PeerId<'a>, Error> {
-    let given = intake::id(body.peer_id)?;
-    let derive = || str::from_utf8(derived).ok().and_then(|digits| PeerId::parse(digits).ok());
-    given.or_else(derive).ok_or(Error::BadId)
+    for (pair, byte) in digits.iter_mut().zip(first_20(&digest.finalize())) {
+        *pair = hex::encode(byte);
+    }
+    str::from_utf8(digits.as_flattened()).ok().and_then(|text| PeerId::parse(text).ok()).ok_or(Error::BadId)
 }
 
 /// Why `reply` is no answer in kind. The engine answers in kind or refuses; anything else would be silence.
@@ -191,12 +229,6 @@ fn refusal(reply: &Reply<'_>) -> Trouble {
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         Self::Refused(error)
-    }
-}
-
-impl From<json::Error> for Trouble {
-    fn from(error: json::Error) -> Self {
-        Self::Refused(error.into())
     }
 }
 

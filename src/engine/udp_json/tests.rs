@@ -379,3 +379,21 @@ fn a_small_buffer_gets_less_and_never_half() {
         assert_eq!(length == 0, room < 24);
     }
 }
+
+#[test]
+fn refusals_and_silence_are_counted() {
+    let memory = &mut memory();
+    let engine = &mut engine(memory);
+    ask_proven(engine, CLIENT, "find_peers", r#","network":"a/b""#);
+    ask_proven(engine, CLIENT, "announce", r#","peer_id":"a b""#);
+    ask_proven(engine, CLIENT, "announce", r#","endpoints":["udp://203.0.113.9:1"]"#);
+    let refusals = engine.stats.refusals().filter(|&(_, _, count)| count > 0);
+    let words: Vec<_> =
+        refusals.map(|(protocol, word, count)| format!("{protocol} {word} {count}")).collect();
+    assert_eq!(words, ["udp_json bad_id 1", "udp_json endpoint_not_yours 1", "udp_json bad_network 1"]);
+    for datagram in ["{", r#"{"type":"pong","id":"a"}"#, r#"{"type":"leave","id":"a"}"#] {
+        assert_eq!(ask(engine, CLIENT, datagram), "");
+    }
+    let dropped: Vec<_> = engine.stats.dropped().filter(|&(_, count)| count > 0).collect();
+    assert_eq!(dropped, [("malformed", 1), ("not_a_request", 1), ("unproven", 1)]);
+}
