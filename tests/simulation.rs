@@ -19,7 +19,7 @@ use waypost::rng::{HashKey, Rng, Seed};
 use waypost::time::Instant;
 
 /// Runs of each scenario.
-const SEEDS: u64 = 30;
+const SEEDS: u64 = 16;
 /// Clients of one run. Client number `n` announces the id number `n`, and now and then one that is not its own.
 const CLIENTS: usize = 24;
 /// How long a run lasts in virtual time.
