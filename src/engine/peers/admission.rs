@@ -79,7 +79,7 @@ impl PeerTable<'_> {
             let expires = self.peer(slot).expires;
             expires > Instant::START && expires <= now
         };
-        let this_second = self.wheel.next_second(self.peers, now).take(OVERDUE_STEPS);
+        let this_second = self.wheel.next_second(now).take(OVERDUE_STEPS);
         let overdue: Vec<u32, OVERDUE_STEPS> = this_second.filter(is_overdue).collect();
         overdue.into_iter().for_each(|slot| self.bury(slot));
         self.len() < before

@@ -32,6 +32,8 @@ mod tests;
 
 pub use view::PeerView;
 
+use heapless::Vec;
+
 use self::activity::Activity;
 use self::groups::{GroupStorage, Groups};
 use self::index::{Index, IndexStorage, Tag};
@@ -49,12 +51,15 @@ use crate::rng::{HashKey, Rng};
 use crate::time::Instant;
 use crate::wire::Writer;
 
+/// Peers that a sweep fetches into the cache at the same time: as many misses as a core can wait for.
+const EXPIRY_WAVE: usize = 8;
+
 /// A place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(u32);
 
 /// The places of a sample.
-pub type Slots = heapless::Vec<Slot, MAX_SAMPLE>;
+pub type Slots = Vec<Slot, MAX_SAMPLE>;
 
 /// A peer to be registered.
 pub struct Record<'a> {
@@ -81,7 +86,7 @@ pub struct PeerStorage<const PEERS: usize> {
     ids: IndexStorage<PEERS>,
     networks: NetworkStorage<PEERS>,
     groups: GroupStorage<PEERS>,
-    wheel: WheelStorage,
+    wheel: WheelStorage<PEERS>,
 }
 
 /// The peers of all networks. Every peer has a [`Slot`] while it is in the table.
@@ -136,7 +141,7 @@ impl<'s> PeerTable<'s> {
             ids: Index::new(&mut storage.ids, n),
             networks: Networks::new(&mut storage.networks, n, key.derive(b"networks")),
             groups: Groups::new(&mut storage.groups, n, key.derive(b"groups")),
-            wheel: Wheel::new(&mut storage.wheel),
+            wheel: Wheel::new(&mut storage.wheel, n),
             activity: Activity::new(),
             key: key.derive(b"ids"),
             protected: 0,
@@ -191,15 +196,25 @@ impl<'s> PeerTable<'s> {
     pub fn expire(&mut self, now: Instant) -> bool {
         self.activity.advance(now);
         let mut steps = EXPIRY_STEPS;
-        while let Some(slot) = self.wheel.pop(self.peers, now, &mut steps) {
-            self.wheel.next().into_iter().for_each(|next| self.touch(next));
-            match self.peer(slot).expires {
-                Instant::START => {} // It left, and nobody has its place.
-                expires if expires > now => self.wheel.set(self.peers, slot, expires),
-                _ => self.bury(slot),
+        loop {
+            let due = core::iter::from_fn(|| self.wheel.pop(now, &mut steps));
+            let due: Vec<u32, EXPIRY_WAVE> = due.take(EXPIRY_WAVE).collect();
+            if due.is_empty() {
+                return steps == 0;
             }
+            due.iter().for_each(|&slot| self.peer(slot).touch());
+            due.iter().for_each(|&slot| self.touch(slot));
+            due.into_iter().for_each(|slot| self.meet(now, slot));
         }
-        steps == 0
+    }
+
+    /// Does what is due for the peer at `slot`, whose timer has been met.
+    fn meet(&mut self, now: Instant, slot: u32) {
+        match self.peer(slot).expires {
+            Instant::START => {} // It left, and nobody has its place.
+            expires if expires > now => self.wheel.set(slot, expires),
+            _ => self.bury(slot),
+        }
     }
 
     /// The live peer `id` of `network`. An expired one is removed on sight.
@@ -241,7 +256,7 @@ impl<'s> PeerTable<'s> {
         self.ids.insert(tag, slot);
         self.networks.join(self.peers, slot, record.network);
         self.enrol(slot, origin.as_ref());
-        self.wheel.set(self.peers, slot, expires);
+        self.wheel.set(slot, expires);
         self.activity.count(now, None);
         Ok(Slot(slot))
     }
@@ -262,7 +277,7 @@ impl<'s> PeerTable<'s> {
         if lan != core::mem::replace(&mut peer.lan, lan) {
             self.networks.move_peer(self.peers, slot);
         }
-        self.wheel.set(self.peers, slot, expires);
+        self.wheel.set(slot, expires);
     }
 
     /// Removes the peer at `slot`.

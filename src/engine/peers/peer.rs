@@ -9,7 +9,6 @@ use super::pool::Free;
 use super::record::Near;
 use super::roster::Place;
 use super::view::LanEndpoints;
-use super::wheel::Timer;
 use crate::addr::CanonicalAddr;
 use crate::time::Instant;
 
@@ -44,7 +43,6 @@ pub(super) struct Peer {
     pub(super) born: Instant,
     pub(super) source: CanonicalAddr,
     open_in_narrow: Place<OpenInNarrow>,
-    pub(super) timer: Timer,
 }
 
 const _: () = assert!(size_of::<Peer>() == 256, "a row is four cache lines");
@@ -52,7 +50,6 @@ const _: () = assert!(size_of::<Peer>() == 256, "a row is four cache lines");
 parts!(Peer {
     in_network: Place<InNetwork>,
     open_in_narrow: Place<OpenInNarrow>,
-    timer: Timer,
     free: Free,
 });
 
@@ -70,7 +67,6 @@ impl Peer {
         born: Instant::START,
         source: CanonicalAddr::ZERO,
         open_in_narrow: Place::NONE,
-        timer: Timer::NONE,
         tag: Tag::ZERO,
         free: Free::LAST,
     };
