@@ -112,6 +112,8 @@ struct Bench<'s> {
     networks: u32,
     /// Numbers of the first peers, until some are displaced or expire.
     members: Vec<u32>,
+    /// The next random one of them, its place and its number: read in time, so that it is not waited for.
+    ahead: (usize, u32),
     /// Numbers below have been given.
     next: u32,
 }
@@ -126,7 +128,8 @@ impl<'s> Bench<'s> {
         };
         let engine = storage.engine(settings, &Seed([1; 32]));
         let now = Instant::from_s(1000);
-        let mut bench = Self { engine, choice: 1, now, peers, networks, members: Vec::new(), next: 0 };
+        let mut bench =
+            Self { engine, choice: 1, now, peers, networks, members: Vec::new(), ahead: (0, 1), next: 0 };
         bench.fill();
         bench
     }
@@ -172,14 +175,19 @@ impl<'s> Bench<'s> {
         self.choice ^= self.choice << 13;
         self.choice ^= self.choice >> 7;
         self.choice ^= self.choice << 17;
-        ((self.choice >> 32) * u64::from(bound) >> 32) as u32
+        (((self.choice >> 32) * u64::from(bound)) >> 32) as u32
+    }
+
+    /// The place and the number of a random peer.
+    fn member(&mut self) -> (usize, u32) {
+        let place = self.choose(self.peers) as usize;
+        std::mem::replace(&mut self.ahead, (place, self.members[place]))
     }
 
     /// A random peer leaves, and a new one comes.
     fn churn(&mut self) -> f64 {
         each(|| {
-            let place = self.choose(self.peers) as usize;
-            let n = self.members[place];
+            let (place, n) = self.member();
             let id = id(n);
             let leave = Leave { network: self.network(n), id: peer_id(&id), owner: None };
             let removed = match self.engine.handle(self.now, &source(n), &Request::Leave(leave)) {
@@ -190,14 +198,17 @@ impl<'s> Bench<'s> {
             let n = self.newcomer();
             assert!(self.announce(n));
             self.members[place] = n;
+            if self.ahead.0 == place {
+                self.ahead.1 = n;
+            }
         })
     }
 
     /// A random peer announces again.
     fn refresh(&mut self) -> f64 {
         each(|| {
-            let place = self.choose(self.peers) as usize;
-            assert!(self.announce(self.members[place]));
+            let (_, n) = self.member();
+            assert!(self.announce(n));
         })
     }
 

@@ -147,7 +147,7 @@ mod tests {
         // Few distinct hashes, so that runs of cells are long, go around the end, and share tags.
         let mut hashes = Rng::new(HashKey::new([2; 16]));
         let mut tag = || Tag::of(u64::from(hashes.below(12) * 3 + 220) << 56);
-        for _ in 0..20_000 {
+        for _ in 0..4_000 {
             let item = rng.below(50);
             if let Some(tag) = model.remove(&item) {
                 index.remove(tag, item);

@@ -4,12 +4,12 @@
 //! network or a prefix leads to a number by a keyed hash. Every operation takes a number of steps that does not grow
 //! with the number of peers.
 //!
-//! - [`peer`]: what is known about one peer, in a row. [`record`]: what it announces. [`view`]: what of it one asker may
+//! - `peer`: what is known about one peer, in a row. `record`: what it announces. `view`: what of it one asker may
 //!   see.
-//! - [`networks`]: the members of every network. [`sample`]: a random draw from them.
-//! - [`groups`]: how many peers come from each address prefix. [`admission`]: who gets a place, and who loses it.
-//! - [`wheel`]: lifetimes. [`activity`]: how many peers were seen lately.
-//! - [`index`], [`pool`], [`directory`], [`roster`], [`ranking`], [`part`]: what these are made of.
+//! - `networks`: the members of every network. `sample`: a random draw from them.
+//! - `groups`: how many peers come from each address prefix. `admission`: who gets a place, and who loses it.
+//! - `wheel`: lifetimes. `activity`: how many peers were seen lately.
+//! - `index`, `pool`, `directory`, `roster`, `ranking`, `part`: what these are made of.
 
 mod activity;
 mod admission;

@@ -69,7 +69,7 @@ impl<'s> Networks<'s> {
         self.directory.leave(network);
     }
 
-    /// Moves `peer` to the other set of its network if its endpoints ask for that.
+    /// Moves `peer` to the set of its network that its endpoints ask for.
     pub(super) fn move_peer(&mut self, peers: &mut [Peer], peer: u32) {
         if let Some(set) = peers.get(peer as usize).map(set_of) {
             self.members.remove(peers, peer);

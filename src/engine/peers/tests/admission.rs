@@ -285,6 +285,7 @@ struct Outcome {
     established_listed: u32,
     newcomers_listed: u32,
     attackers_listed: u32,
+    evictions: u64,
 }
 
 /// 1024 places; 200 honest peers that have been there for two lifetimes, 100 more that join during the attack, all in
@@ -321,23 +322,21 @@ fn attack(flood: u32, attacker: impl Fn(u32) -> String) -> Outcome {
     let established_listed = (0..200).filter(|n| is_listed(b, n)).count() as u32;
     let newcomers_listed = (200..300).filter(|n| is_listed(b, n)).count() as u32;
     let attackers_listed = b.table.len() as u32 - established_listed - newcomers_listed;
-    Outcome { established_listed, newcomers_listed, attackers_listed }
+    Outcome { established_listed, newcomers_listed, attackers_listed, evictions: b.table.evictions() }
 }
 
 #[test]
 fn a_flood_from_one_prefix_gets_its_cap_and_displaces_nobody() {
-    let v4 = attack(120_000, |n| format!("66.6.6.{}", n % 256));
-    assert_eq!((v4.established_listed, v4.newcomers_listed), (200, 100));
-    assert!(v4.attackers_listed <= PLACES_PER_V4_NARROW);
-    let v6 = attack(120_000, |n| format!("2001:db8:6:{:x}::{:x}", n % 65_536, n / 65_536));
-    assert_eq!((v6.established_listed, v6.newcomers_listed), (200, 100));
-    assert!(v6.attackers_listed <= PLACES_PER_V6_NARROW);
-    let one = attack(20_000, |_| "66.6.6.6".into());
-    assert_eq!((one.established_listed, one.newcomers_listed), (200, 100));
-    assert!(one.attackers_listed <= PLACES_PER_V4_HOST);
-    let wide = attack(50_000, |n| format!("66.6.{}.{}", n / 256 % 256, n % 256));
-    assert_eq!((wide.established_listed, wide.newcomers_listed), (200, 100));
-    assert!(wide.attackers_listed <= 1024 / 8);
+    let check = |flood: u32, cap: u32, attacker: &dyn Fn(u32) -> String| {
+        let outcome = attack(flood, attacker);
+        assert_eq!((outcome.established_listed, outcome.newcomers_listed), (200, 100));
+        assert!(outcome.attackers_listed <= cap, "{} of at most {cap}", outcome.attackers_listed);
+        assert_eq!(outcome.evictions, 0);
+    };
+    check(120_000, PLACES_PER_V4_NARROW, &|n| format!("66.6.6.{}", n % 256));
+    check(120_000, PLACES_PER_V6_NARROW, &|n| format!("2001:db8:6:{:x}::{:x}", n % 65_536, n / 65_536));
+    check(20_000, PLACES_PER_V4_HOST, &|_| "66.6.6.6".into());
+    check(50_000, 1024 / 8, &|n| format!("66.6.{}.{}", n / 256 % 256, n % 256));
 }
 
 #[test]
