@@ -86,7 +86,7 @@ impl PeerTable<'_> {
     }
 
     /// The peer that has to go for a newcomer from `origin`.
-    fn victim(&self, origin: Option<&Origin>, rng: &mut Rng) -> Option<u32> {
+    pub(super) fn victim(&self, origin: Option<&Origin>, rng: &mut Rng) -> Option<u32> {
         let own = origin.and_then(|origin| self.groups.wide(origin));
         let own_size = match origin {
             Some(_) => own.map_or(0, |own| self.groups.open_in(own)).saturating_add(1),

@@ -280,6 +280,24 @@ fn a_newcomer_displaces_only_whom_the_rule_says() {
     }
 }
 
+#[test]
+fn who_has_to_go_is_random() {
+    // Two prefixes of the same size, two narrow ones in each, two peers in each of these.
+    let sources = ["20.0.1", "20.0.2", "30.0.1", "30.0.2"];
+    let mut evicted = [0u32; 8];
+    let mut b = Bench::new::<8>(8, 1);
+    for n in 0..8 {
+        b.announce(&n.to_string(), &format!("{}.{n}", sources[n / 2]), &[PUBLIC]);
+    }
+    let origin = b.table.groups.origin(addr("99.0.0.1"));
+    for _ in 0..4000 {
+        let victim = b.table.victim(origin.as_ref(), &mut b.rng).expect("all are open");
+        evicted[b.table.registration(Slot(victim)).1.as_str().parse::<usize>().unwrap()] += 1;
+    }
+    // Six standard deviations of a binomial draw with p = 1/8.
+    assert!(evicted.iter().all(|&times| times.abs_diff(500) < 126), "{evicted:?}");
+}
+
 /// What became of the honest, in the attack of SECURITY's section 3.3.
 struct Outcome {
     established_listed: u32,

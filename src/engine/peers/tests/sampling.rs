@@ -25,12 +25,17 @@ fn number(b: &Bench, slot: Slot) -> usize {
 fn assert_uniform(b: &mut Bench, n: usize, live: &[usize], limit: usize, draws: u32) {
     let query = PeersQuery { network: key(0), limit, schemes: SchemeList::new(), exclude: None };
     let (mut first, mut any) = (std::vec![0u32; n], std::vec![0u32; n]);
+    let mut last_drawn = std::vec![u32::MAX; n];
     let size = limit.min(live.len());
-    for _ in 0..draws {
+    for draw in 0..draws {
         let slots = b.table.sample(b.now, &query, addr(STRANGER), &mut b.rng);
         assert_eq!(slots.len(), size);
         first[number(b, slots[0])] += 1;
-        slots.iter().for_each(|&slot| any[number(b, slot)] += 1);
+        for &slot in &slots {
+            let peer = number(b, slot);
+            any[peer] += 1;
+            assert_ne!(std::mem::replace(&mut last_drawn[peer], draw), draw, "drawn twice");
+        }
     }
     let chi_squared = |counts: &[u32], expected: f64| -> f64 {
         live.iter().map(|&peer| (f64::from(counts[peer]) - expected).powi(2) / expected).sum()
