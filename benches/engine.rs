@@ -30,8 +30,9 @@ const SHORTEST_TTL_S: u32 = 30;
 /// to this long.
 const LONGEST_TTL_S: u32 = 630;
 
-/// Numbers of peers and of networks. The second of a pair is compared with the first.
-const SIZES: [(u32, u32); 4] = [(100, 1), (65_536, 1), (100, 10), (65_536, 10_000)];
+/// Numbers of peers and of networks. What has more than [`FEW`] peers is compared with the one before that has so few.
+const SIZES: [(u32, u32); 5] = [(FEW, 1), (4096, 1), (65_536, 1), (FEW, 10), (65_536, 10_000)];
+const FEW: u32 = 100;
 
 /// A storage for each size: an engine needs a new one.
 static STORAGE: [Mutex<Storage<PEERS, 256>>; SIZES.len()] =
@@ -50,16 +51,20 @@ const MEASURED: [Operation; 6] = [
 ];
 
 fn main() {
-    let title = |(peers, networks)| format!("{peers} in {networks}");
     print!("{:26}", "ns, peers in networks");
-    SIZES.iter().for_each(|&size| print!("{:>18}", title(size)));
+    SIZES.iter().for_each(|(peers, networks)| print!("{:>18}", format!("{peers} in {networks}")));
     println!();
     let columns: Vec<_> = SIZES.iter().zip(&STORAGE).map(|(&size, storage)| measure(size, storage)).collect();
     for (n, (name, _)) in MEASURED.iter().enumerate() {
         print!("{name:26}");
-        for pair in columns.chunks(2) {
-            let (few, many) = (pair[0][n], pair[1][n]);
-            print!("{few:18.0}{many:10.0} ({:.2}x)", many / few);
+        let mut few = 0.0;
+        for (&(peers, _), figures) in SIZES.iter().zip(&columns) {
+            if peers == FEW {
+                few = figures[n];
+                print!("{few:18.0}");
+            } else {
+                print!("{:10.0} ({:.2}x)", figures[n], figures[n] / few);
+            }
         }
         println!();
     }

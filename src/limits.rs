@@ -33,7 +33,7 @@ pub const TOKEN_EPOCH_S: u32 = 300;
 pub const STABLE_SAMPLE_EPOCH_S: u32 = 600;
 /// How long a rate limiter keeps one hash key, in seconds, so that nobody shares an unlucky cell for long.
 pub const LIMITER_EPOCH_S: u32 = 600;
-/// Peers looked at by one sweep for expired ones: some ten microseconds of work between two requests.
+/// Peers looked at by one sweep for expired ones: at most some seventy microseconds of work between two requests.
 pub const EXPIRY_STEPS: u32 = 64;
 /// Peers of the running second looked at, when the table is full, for one that has just expired. Few: every newcomer to
 /// a full table pays for them.
