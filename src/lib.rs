@@ -4,9 +4,10 @@
 //!
 //! The crate is four layers, and each knows only the ones before it.
 //!
-//! 1. **Small types.** [`time`], [`rng`], [`addr`], [`id`], [`endpoint`] and the capacities in [`limits`]: values
-//!    that are copied about, with no state and no input or output.
-//! 2. [`wire`]: bytes to values and back, one file a format. No clock, no randomness, no tables, no sockets.
+//! 1. **Small types.** [`time`], [`rng`], [`addr`] and the capacities in [`limits`]: values that are copied about, with
+//!    no state and no input or output.
+//! 2. [`wire`]: bytes to values and back, one file a format. No clock, no randomness, no tables, no sockets. [`id`] and
+//!    [`endpoint`], the words all formats share, are read and written with its cursors.
 //! 3. [`engine`]: all state and all rules, sans-IO. Time, randomness and addresses are arguments; answers are
 //!    rendered into buffers the caller owns. It allocates nothing, ever, and builds without `std` and `alloc`.
 //! 4. [`net`] (feature `std`): sockets, timers and signals around the engine, and the only code that waits.

@@ -298,7 +298,7 @@ fn who_has_to_go_is_random() {
     assert!(evicted.iter().all(|&times| times.abs_diff(500) < 126), "{evicted:?}");
 }
 
-/// What became of the honest, in the attack of SECURITY's section 3.3.
+/// What became of the honest, in an attack.
 struct Outcome {
     established_listed: u32,
     newcomers_listed: u32,
