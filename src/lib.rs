@@ -16,6 +16,32 @@
 //!
 //! Every transport turns its bytes into the same [`engine::Request`], and the same [`engine::Reply`] goes back out:
 //! what is announced over one protocol is found over every other.
+//!
+//! # A server without sockets
+//!
+//! ```
+//! use waypost::engine::{Settings, Storage};
+//! use waypost::rng::Seed;
+//! use waypost::time::Instant;
+//!
+//! let mut storage = Storage::<64, 256>::new();
+//! let mut engine = storage.engine(Settings::default(), &Seed([7; 32])); // a real seed comes from the system
+//! let mut answer = [0; 1200];
+//! let mut ask = |from: &str, question: String| {
+//!     let bytes = engine.datagram(Instant::START, from.parse().unwrap(), question.as_bytes(), &mut answer);
+//!     String::from_utf8(answer[..bytes].to_vec()).unwrap()
+//! };
+//!
+//! // Alice has to show that she is where she says she is, and gets a token sent there.
+//! let token = ask("192.0.2.1:4000", format!(r#"{{"type":"announce","id":"1","pad":"{:40}"}}"#, ""));
+//! assert!(token.starts_with(r#"{"type":"token","id":"1","token":""#));
+//! let announce = token.replace("token\",\"id", "announce\",\"id").replace('}', r#","peer_id":"alice"}"#);
+//! assert!(ask("192.0.2.1:4000", announce).contains(r#""registered":true"#));
+//!
+//! // Bob asks with as many bytes as he wants to have answered.
+//! let peers = ask("203.0.113.9:5000", format!(r#"{{"type":"find_peers","id":"2","pad":"{:80}"}}"#, ""));
+//! assert!(peers.starts_with(r#"{"type":"peers","id":"2","peers":["192.0.2.1:4000"],"#));
+//! ```
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 
