@@ -1,4 +1,5 @@
 //! The `waypost` program.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 
