@@ -158,14 +158,7 @@ impl Engine<'_> {
                     Request::Peers(query) => query.schemes.clone(),
                     _ => request::SchemeList::new(),
                 };
-                Reply::Peers(Sample::new(
-                    &self.peers,
-                    slots,
-                    source.addr,
-                    schemes,
-                    now,
-                    self.wall.unix_s(now),
-                ))
+                Reply::Peers(Sample::new(&self.peers, slots, source.addr, schemes, now, self.wall))
             }
         }
     }
@@ -312,9 +305,9 @@ impl Engine<'_> {
         self.peers.expire(now)
     }
 
-    /// Tells the engine what the wall clock shows.
-    pub fn set_wall_clock(&mut self, now: Instant, unix_s: u64) {
-        self.wall = WallClock::read(now, unix_s);
+    /// Tells the engine what the wall clock shows, in Unix milliseconds.
+    pub fn set_wall_clock(&mut self, now: Instant, unix_ms: u64) {
+        self.wall = WallClock::read(now, unix_ms);
     }
 
     /// Tells the engine how much memory the process has resident, in bytes.

@@ -6,7 +6,7 @@ use super::peers::{PeerTable, PeerView, Slots};
 use super::request::SchemeList;
 use super::token::Token;
 use crate::addr::CanonicalAddr;
-use crate::time::Instant;
+use crate::time::{Instant, WallClock};
 
 #[expect(clippy::large_enum_variant, reason = "lives on the stack for as long as it takes to render it")]
 /// The answer to a [`Request`](super::Request), whatever protocol it goes out by.
@@ -44,7 +44,7 @@ pub struct Sample<'r> {
     viewer: CanonicalAddr,
     schemes: SchemeList<'r>,
     now: Instant,
-    unix_s: Option<u64>,
+    wall: WallClock,
 }
 
 impl<'r> Sample<'r> {
@@ -54,9 +54,9 @@ impl<'r> Sample<'r> {
         viewer: CanonicalAddr,
         schemes: SchemeList<'r>,
         now: Instant,
-        unix_s: Option<u64>,
+        wall: WallClock,
     ) -> Self {
-        Self { table, slots, viewer, schemes, now, unix_s }
+        Self { table, slots, viewer, schemes, now, wall }
     }
 
     /// The sampled peers, in random order.
@@ -64,9 +64,14 @@ impl<'r> Sample<'r> {
         self.slots.iter().filter_map(|&slot| self.table.view(slot, self.now, self.viewer, &self.schemes))
     }
 
-    /// The server's wall clock in Unix seconds, while it is credible.
-    pub const fn unix_s(&self) -> Option<u64> {
-        self.unix_s
+    /// What the server's wall clock shows, in Unix seconds, while it is credible.
+    pub fn server_time(&self) -> Option<u64> {
+        self.wall.unix_s(self.now)
+    }
+
+    /// When `peer` was last seen, in Unix seconds, while the wall clock is credible.
+    pub fn last_seen(&self, peer: &PeerView<'_>) -> Option<u64> {
+        self.wall.unix_s(peer.seen)
     }
 }
 

@@ -23,10 +23,11 @@ impl Clock {
     }
 }
 
-/// What the wall clock shows, in Unix seconds; 0 if it is set to before 1970.
+/// What the wall clock shows, in Unix milliseconds; 0 if it is set to before 1970.
 #[expect(clippy::disallowed_methods, reason = "this file is where the wall clock is read")]
-pub fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+pub fn unix_ms() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -91,7 +91,7 @@ async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock) {
         if now >= look_at {
             look_at = now.plus_s(1);
             let mut engine = engine.borrow_mut();
-            engine.set_wall_clock(now, clock::unix_s());
+            engine.set_wall_clock(now, clock::unix_ms());
             if let Some(bytes) = resident.bytes() {
                 engine.set_resident_bytes(bytes);
             }

@@ -144,14 +144,14 @@ pub(super) fn put_peers(out: &mut Writer<'_>, sample: &Sample<'_>, about: &About
     let first = out.len();
     for peer in sample.peers() {
         let mark = out.len();
-        let written = put_peer(out, &peer, mark == first, sample.unix_s());
+        let written = put_peer(out, &peer, mark == first, sample.last_seen(&peer));
         if written.is_err() || out.room() < TAIL_BYTES {
             out.rewind(mark);
             break;
         }
     }
     out.put(b"]")?;
-    if let Some(unix_s) = sample.unix_s() {
+    if let Some(unix_s) = sample.server_time() {
         put_number(out, ",\"server_time\":", unix_s)?;
     }
     put_number(out, ",\"ttl\":", about.ttl_s.into())?;
@@ -163,7 +163,12 @@ pub(super) fn put_peers(out: &mut Writer<'_>, sample: &Sample<'_>, about: &About
 }
 
 /// Writes one peer. Ids and endpoints have no character that JSON escapes.
-fn put_peer(out: &mut Writer<'_>, peer: &PeerView<'_>, first: bool, unix_s: Option<u64>) -> Result<(), Full> {
+fn put_peer(
+    out: &mut Writer<'_>,
+    peer: &PeerView<'_>,
+    first: bool,
+    last_seen: Option<u64>,
+) -> Result<(), Full> {
     out.put_str(if first { "{\"id\":\"" } else { ",{\"id\":\"" })?;
     out.put_str(peer.id.as_str())?;
     out.put(b"\",\"endpoints\":[")?;
@@ -174,8 +179,8 @@ fn put_peer(out: &mut Writer<'_>, peer: &PeerView<'_>, first: bool, unix_s: Opti
         before = "\",\"";
     }
     put_number(out, "\"],\"age\":", peer.age_s)?;
-    if let Some(unix_s) = unix_s {
-        put_number(out, ",\"last_seen\":", unix_s.saturating_sub(peer.age_s))?;
+    if let Some(unix_s) = last_seen {
+        put_number(out, ",\"last_seen\":", unix_s)?;
     }
     out.put(b"}")
 }

@@ -129,7 +129,7 @@ fn hex(bytes: &[u8]) -> String {
 fn wall_clock_times_are_there_while_they_are_credible() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory);
-    engine.set_wall_clock(Instant::from_s(90), 1_800_000_000);
+    engine.set_wall_clock(Instant::from_s(90), 1_800_000_000_000);
     ask(engine, &announce("n1"));
     let (answer, _) = ask(engine, &get("/peers?network=room"));
     assert!(body(&answer).starts_with(

@@ -14,7 +14,9 @@ const _: () = assert!(MAX_ENDPOINTS <= 8, "the endpoints shown are marked in the
 pub struct PeerView<'t> {
     /// Its id.
     pub id: PeerId<'t>,
-    /// Seconds since it was last seen.
+    /// When it was last seen.
+    pub seen: Instant,
+    /// Seconds since then.
     pub age_s: u64,
     endpoints: Endpoints<'t>,
     /// Bit `n` is set if endpoint number `n` is shown.
@@ -39,7 +41,13 @@ impl<'t> PeerView<'t> {
         let endpoints = peer.record.endpoints(far);
         let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
         let shown = bits.fold(0, |shown, (_, n)| shown | 1u8.wrapping_shl(n));
-        (shown != 0).then(|| Self { id: peer.record.id(), age_s: now.s_since(peer.seen), endpoints, shown })
+        (shown != 0).then(|| Self {
+            id: peer.record.id(),
+            seen: peer.seen,
+            age_s: now.s_since(peer.seen),
+            endpoints,
+            shown,
+        })
     }
 
     /// The endpoints the asker may see, of the schemes it asked for, in the order announced. At least one.
