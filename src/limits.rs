@@ -125,6 +125,9 @@ pub const NARROW_CONNECTIONS_DIVISOR: usize = 4;
 pub const PATIENCE_BUSY_MS: u64 = 1_000;
 /// The same while fewer than a fifth are free, in milliseconds.
 pub const PATIENCE_CROWDED_MS: u64 = 200;
+/// How long a client may take to send a request while no connection is free and somebody waits for one, in
+/// milliseconds. A queue of [`LISTEN_BACKLOG`] slow clients in front of a good one is gone in a tenth of a second.
+pub const PATIENCE_FULL_MS: u64 = 25;
 
 // ---- UDP --------------------------------------------------------------------------------------------------------
 

@@ -81,14 +81,16 @@ pub enum Ending {
     SlowRequest,
     /// A response that was not taken in time.
     SlowReader,
+    /// Too slow to keep its place while others waited for one.
+    Displaced,
     /// The server is stopping.
     Shutdown,
 }
 
 impl Ending {
     /// Names of all endings, in the order of their discriminants.
-    pub const NAMES: [&'static str; 7] =
-        ["by_client", "served", "refused", "idle", "slow_request", "slow_reader", "shutdown"];
+    pub const NAMES: [&'static str; 8] =
+        ["by_client", "served", "refused", "idle", "slow_request", "slow_reader", "displaced", "shutdown"];
 }
 
 /// HTTP statuses this server sends.

@@ -55,7 +55,7 @@ impl Server<'_, '_> {
         executor.spawn(keep_up(&places, engine, clock)).detach();
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
-            doors.push(executor.spawn(tcp::accept(Async::new(listener)?, &places, engine)));
+            doors.push(executor.spawn(tcp::accept(Async::new(listener)?, &places, engine, clock)));
         }
         for socket in sockets.udp {
             doors.push(executor.spawn(udp::answer(Async::new(socket)?, engine, clock)));

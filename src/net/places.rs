@@ -15,7 +15,7 @@ use heapless::Vec;
 use super::listen::MAX_LISTENERS;
 use crate::addr::{CanonicalAddr, Level};
 use crate::limits::{
-    CONNECTIONS_PER_HOST, NARROW_CONNECTIONS_DIVISOR, PATIENCE_BUSY_MS, PATIENCE_CROWDED_MS,
+    CONNECTIONS_PER_HOST, NARROW_CONNECTIONS_DIVISOR, PATIENCE_BUSY_MS, PATIENCE_CROWDED_MS, PATIENCE_FULL_MS,
 };
 use crate::time::Instant;
 
@@ -86,9 +86,26 @@ impl Places {
         self.all.iter().enumerate()
     }
 
+    /// Whether there is no free place.
+    pub(super) fn are_full(&self) -> bool {
+        self.free.borrow().is_empty()
+    }
+
     /// Waits until there is a free place.
     pub(super) async fn vacancy(&self) {
-        poll_fn(|cx| if self.free.borrow().is_empty() { self.queue_up(cx) } else { Poll::Ready(()) }).await;
+        poll_fn(|cx| if self.are_full() { self.queue_up(cx) } else { Poll::Ready(()) }).await;
+    }
+
+    /// Takes the place of the client that has let the server wait for a request for longest, if it was longer than
+    /// [`PATIENCE_FULL_MS`].
+    pub(super) fn reclaim(&self, now: Instant) {
+        let listening = self.all.iter().filter_map(|place| Some((place.listening_since.get()?, place)));
+        let slowest = listening.min_by_key(|&(since, _)| since);
+        if let Some((_, place)) = slowest.filter(|&(since, _)| now.ms_since(since) >= PATIENCE_FULL_MS) {
+            // Once is enough: until its task has seen it, this place is nobody's to take.
+            place.listening_since.set(None);
+            place.call(Call::Leave);
+        }
     }
 
     /// Hands a connection over to the task of a free place, and waits for one if another acceptor was faster.
@@ -314,6 +331,23 @@ mod tests {
         assert_eq!(place.call.take(), None);
         places.tick(Instant::from_ms(1_200));
         assert_eq!(place.call.take(), Some(Call::Leave));
+    }
+
+    #[test]
+    fn the_slowest_loses_its_place_to_who_waits() {
+        let places = Places::new(3);
+        seat(&places, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        let since = [Some(Instant::from_ms(60)), Some(Instant::from_ms(50)), None];
+        places.all.iter().zip(since).for_each(|(place, since)| place.listening_since.set(since));
+        let called = |now_ms| {
+            places.reclaim(Instant::from_ms(now_ms));
+            places.all.iter().position(|place| place.call.take() == Some(Call::Leave))
+        };
+        assert_eq!(called(74), None, "nobody has been slow for long enough");
+        assert_eq!(called(75), Some(1));
+        assert_eq!(called(84), None, "it is not called twice");
+        assert_eq!(called(85), Some(0));
+        assert_eq!(called(1_000_000), None, "an answer under way is never cut off");
     }
 
     #[test]

@@ -7,20 +7,29 @@ use std::time::Duration;
 
 use async_io::{Async, Timer};
 use rustix::net::sockopt;
+use smol::future::or;
 
 use super::clock::Clock;
 use super::places::{Arrival, Call, Place, Places, Readiness};
 use crate::engine::Engine;
 use crate::engine::http::{Connection, Wants};
 use crate::engine::stats::Ending;
-use crate::limits::SHORTAGE_PAUSE_MS;
+use crate::limits::{PATIENCE_FULL_MS, SHORTAGE_PAUSE_MS};
 
 /// Accepts the connections of one listener, for ever.
 ///
 /// A connection is only accepted when there is a place for it: what is too much waits in the kernel, and costs nothing.
-pub(super) async fn accept(listener: Async<TcpListener>, places: &Places, engine: &RefCell<Engine<'_>>) {
+pub(super) async fn accept(
+    listener: Async<TcpListener>,
+    places: &Places,
+    engine: &RefCell<Engine<'_>>,
+    clock: Clock,
+) {
     loop {
-        places.vacancy().await;
+        // Nobody has to go before somebody has come. If waiting fails, so does accepting.
+        if places.are_full() && listener.readable().await.is_ok() {
+            make_room(places, clock).await;
+        }
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let client = peer.into();
@@ -39,6 +48,17 @@ pub(super) async fn accept(listener: Async<TcpListener>, places: &Places, engine
             // Descriptors or memory ran out. The listener stays readable, so without a pause this would spin.
             Err(_) => drop(Timer::after(Duration::from_millis(SHORTAGE_PAUSE_MS)).await),
         }
+    }
+}
+
+/// Waits for a free place, and sees to it that there soon is one.
+async fn make_room(places: &Places, clock: Clock) {
+    while places.are_full() {
+        places.reclaim(clock.now());
+        or(places.vacancy(), async {
+            Timer::after(Duration::from_millis(PATIENCE_FULL_MS)).await;
+        })
+        .await;
     }
 }
 
@@ -109,7 +129,7 @@ async fn drive(
                 match place.ready(stream, readiness, connection.deadline(), since).await {
                     Ok(None) => {}
                     Ok(Some(Call::Look)) => connection.expired(clock.now()),
-                    Ok(Some(Call::Leave)) => return Ending::Idle,
+                    Ok(Some(Call::Leave)) => return Ending::Displaced,
                     Err(_) => return Ending::ByClient,
                 }
             }
