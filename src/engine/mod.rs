@@ -164,7 +164,6 @@ impl Engine<'_> {
     }
 
     fn decide(&mut self, now: Instant, source: &Source, request: &Request<'_>) -> Result<Decision, Error> {
-        self.peers.expire(now);
         self.limiter.spend(now, source, Spending::of(request))?;
         match request {
             Request::Ping => Ok(Decision::Pong),
