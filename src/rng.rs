@@ -15,11 +15,7 @@ pub struct HashKey([u8; 16]);
 impl Seed {
     /// The key for one purpose. Different `purpose` bytes give unrelated keys.
     pub fn key(&self, purpose: u8) -> HashKey {
-        let mut key = [0; 16];
-        let (low, high) = key.split_at_mut(8);
-        low.copy_from_slice(&self.word(purpose, 0).to_le_bytes());
-        high.copy_from_slice(&self.word(purpose, 1).to_le_bytes());
-        HashKey(key)
+        HashKey::of_words(self.word(purpose, 0), self.word(purpose, 1))
     }
 
     /// Word number `n` of the stream for `purpose`: a SipHash of both under each half of the seed.
@@ -46,15 +42,13 @@ impl HashKey {
         Self(bytes)
     }
 
+    fn of_words(low: u64, high: u64) -> Self {
+        Self((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
+    }
+
     /// A new key made from this one and `bytes`.
     pub fn derive(&self, bytes: &[u8]) -> Self {
-        let low = self.hash(bytes);
-        let high = Self(self.0.map(|b| !b)).hash(bytes);
-        let mut key = [0; 16];
-        let (key_low, key_high) = key.split_at_mut(8);
-        key_low.copy_from_slice(&low.to_le_bytes());
-        key_high.copy_from_slice(&high.to_le_bytes());
-        Self(key)
+        Self::of_words(self.hash(bytes), Self(self.0.map(|b| !b)).hash(bytes))
     }
 
     /// SipHash-2-4 of `bytes`. Same result on every platform.
