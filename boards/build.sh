@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Builds the static, stripped binary of a board.
+#
+#   boards/build.sh              all boards
+#   boards/build.sh BOARD ...    these
+#
+# The binary is target/boards/BOARD/waypost. It is built by cargo-zigbuild where that is (boards/setup-debian.sh
+# installs it, and the compiler), else by cross, in a container; WAYPOST_BUILDER=zig or cross decides.
+# Two builds by the same tools are equal byte for byte.
+set -euo pipefail
+# shellcheck source=boards/lib.sh
+. "$(dirname "$0")/lib.sh"
+builder=${WAYPOST_BUILDER:-auto}
+# Target folders can be moved, so that two builds share nothing.
+out=${WAYPOST_BUILD_DIR:-$BUILT}
+unset WAYPOST_BUILDER WAYPOST_BUILD_DIR
+
+# How every shipped binary is made, whoever links it. A panic is a trap without words (nothing here should ever panic,
+# and a supervisor starts us again), which frees the binary of most of its formatting code.
+SMALL=(-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none -Cforce-unwind-tables=no
+  --cfg 'sha2_backend_soft="compact"')
+
+build_by_zig() {
+  find_rust || { fail "no compiler with the sources of its library; boards/setup-debian.sh installs one"; return 1; }
+  zig_env "${SMALL[@]}" -Clink-arg=-Oz
+  cargo-zigbuild zigbuild "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+}
+
+build_by_cross() {
+  cross build "$@"
+}
+
+# Sections that nothing loads: on MIPS they are a third of the file.
+strip_binary() {
+  local strip
+  for strip in llvm-strip rust-strip; do
+    if command -v $strip >/dev/null; then
+      $strip -s -R .pdr -R .comment "$1" -o "$2"
+      return
+    fi
+  done
+  say "no llvm-strip here: what cargo stripped has to do"
+  cp "$1" "$2"
+}
+
+build() {
+  load_board "$1"
+  local cargo_out=$out/cargo
+  say "$BOARD: $BOARD_TARGET by $builder"
+  "build_by_$builder" --locked --quiet --bin waypost --profile board --no-default-features --features "$BOARD_FEATURES" \
+    --target "$BOARD_TARGET" --target-dir "$cargo_out"
+  mkdir -p "$out/$BOARD"
+  strip_binary "$cargo_out/$BOARD_TARGET/board/waypost" "$out/$BOARD/waypost"
+  say "$BOARD: ${out#"$ROOT"/}/$BOARD/waypost, $(stat -c %s "$out/$BOARD/waypost") bytes"
+}
+
+cd "$ROOT"
+if [ "$builder" = auto ]; then
+  builder=zig
+  command -v cargo-zigbuild >/dev/null || ! command -v cross >/dev/null || builder=cross
+fi
+# shellcheck disable=SC2046
+[ $# -gt 0 ] || set -- $(boards)
+for board; do
+  (build "$board")
+done

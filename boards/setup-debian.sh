@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
+#
+#   boards/setup-debian.sh             everything
+#   boards/setup-debian.sh build ...   only for these: build test
+#
+# What is there already is left alone, so this may be run before each use.
+set -euo pipefail
+# shellcheck source=boards/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# A compiler with its library's sources, zig, and the one strip that takes every processor.
+setup_build() {
+  find_rust || apt_install rustc-web cargo-web rust-web-src
+  find_rust || fail "no compiler with the sources of its library: rustup component add rust-src"
+  apt_install gcc libc6-dev llvm binutils python3-venv ca-certificates
+  if ! [ -x "$ZIG_VENV/bin/cargo-zigbuild" ]; then
+    say "installing by pip: ziglang $ZIG_VERSION, cargo-zigbuild $ZIGBUILD_VERSION"
+    /usr/bin/python3 -m venv "$ZIG_VENV"
+    "$ZIG_VENV/bin/pip" install -q ziglang=="$ZIG_VERSION" cargo-zigbuild=="$ZIGBUILD_VERSION"
+  fi
+}
+
+# Emulators of other processors for single programs.
+setup_test() { apt_install qemu-user-static; }
+
+ALL="build test"
+# shellcheck disable=SC2086
+[ $# -gt 0 ] || set -- $ALL
+for part; do
+  case " $ALL " in *" $part "*) "setup_$part" ;; *) fail "no part '$part'; there are: $ALL" || exit 2 ;; esac
+done
