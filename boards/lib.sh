@@ -36,10 +36,30 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# The version that is built.
+version() { sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
+
 # The names of all boards.
 boards() {
   local file
   for file in "$ROOT"/boards/*/board.env; do basename "$(dirname "$file")"; done
+}
+
+# The boards that have a BOARD_... variable, as lines of BOARD and its value: what each is packaged as.
+boards_with() {
+  local board variable=BOARD_$1
+  for board in $(boards); do
+    (load_board "$board" && [ -z "${!variable:-}" ] || echo "$board ${!variable}")
+  done
+}
+
+# The board whose BOARD_... variable has this value.
+board_with() {
+  local board value
+  while read -r board value; do
+    [ "$value" != "$2" ] || { echo "$board"; return; }
+  done < <(boards_with "$1")
+  fail "no board has BOARD_$1=$2; there are: $(boards_with "$1" | cut -d' ' -f2- | paste -sd' ')"
 }
 
 # The first board of each target: what is built or tested for a target need not be for each of its boards.
