@@ -10,36 +10,45 @@ set -euo pipefail
 # shellcheck source=boards/lib.sh
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
-images=$ROOT/target/images
+images=target/images
 work=$images/work
-engine=podman
-command -v podman >/dev/null || engine=docker
-command -v $engine >/dev/null || fail "neither podman nor docker is here; boards/setup-debian.sh container installs podman"
 
-# The image of a board, as the program that built it saves it.
-build() {
-  local board=$1 platform=$2 tag=localhost/waypost-build:$1 flags=()
-  [ -f "$BUILT/$board/waypost" ] || boards/build.sh "$board"
-  # Podman's own format has no health checks. Its layers are a cache, from which it takes steps of another platform, with
-  # that platform written in.
-  [ $engine = docker ] || flags=(--format docker --identity-label=false --layers=false)
-  DOCKER_BUILDKIT=1 $engine build --quiet "${flags[@]}" --platform "$platform" --build-arg BINARY=prebuilt \
-    --build-arg BOARD="$board" --file boards/docker/Dockerfile --tag "$tag" . >/dev/null
-  $engine save --output "$work/$board.tar" "$tag" 2>/dev/null
-  $engine rmi "$tag" >/dev/null
+# Sets `engine` to the command, and `flags` to what it needs to build.
+find_engine() {
+  if command -v podman >/dev/null; then
+    # Storage of its own, so that nothing is left in the user's. Podman's own format has no health checks, and its cache
+    # gives a step of one platform to another, with the wrong platform written in.
+    engine=(podman --storage-driver vfs --root "$PWD/$work/storage" --runroot "$PWD/$work/run")
+    flags=(--format docker --identity-label=false --no-cache)
+  elif command -v docker >/dev/null; then
+    engine=(env DOCKER_BUILDKIT=1 docker) flags=()
+  else
+    fail "neither podman nor docker is here; boards/setup-debian.sh container installs podman"
+  fi
 }
 
+# Builds and saves the image of a board.
+build() {
+  local board=$1 platform=$2 tag=localhost/waypost-build:$1
+  [ -f "$BUILT/$board/waypost" ] || boards/build.sh "$board"
+  "${engine[@]}" build --quiet "${flags[@]}" --platform "$platform" --build-arg BINARY=prebuilt \
+    --build-arg BOARD="$board" --file boards/docker/Dockerfile --tag "$tag" . >/dev/null
+  "${engine[@]}" save --output "$work/$board.tar" "$tag" 2>/dev/null
+  "${engine[@]}" rmi "$tag" >/dev/null
+}
+
+find_engine
+rm -rf "$work" "$images"/waypost_*.tar
 mkdir -p "$work"
 saved=()
 while read -r board platform; do
   [ $# = 0 ] || [[ " $* " == *" $board "* ]] || continue
-  say "$board: $platform by $engine"
+  say "$board: $platform"
   build "$board" "$platform"
   saved+=("$platform=$work/$board.tar")
 done < <(boards_with OCI_PLATFORM)
 [ ${#saved[@]} -gt 0 ] || fail "none of these is a container's platform: $*"
-rm -f "$images"/waypost_*.tar
-# The commit's time is that of the files in it.
+# Files in an image are as old as the commit.
 epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-python3 boards/docker/pack.py "${images#"$ROOT"/}" waypost "$(version)" "$epoch" "${saved[@]}"
-rm -r "$work"
+python3 boards/docker/pack.py "$images" waypost "$(version)" "$epoch" "${saved[@]}"
+rm -rf "$work"
