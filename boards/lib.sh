@@ -85,10 +85,12 @@ find_rust() {
 # What cargo must know to build for the target of the loaded board by zig. Arguments: more flags for rustc.
 # Only variables of the target are used: RUSTFLAGS would replace the flags of .cargo/config.toml.
 zig_env() {
-  local variable
-  variable=CARGO_TARGET_$(echo "$BOARD_TARGET" | tr a-z- A-Z_)_RUSTFLAGS
+  local target flags
+  target=CARGO_TARGET_$(echo "$BOARD_TARGET" | tr a-z- A-Z_)
   # The self-contained start files of rustc's musl targets would be linked beside zig's own.
-  export "$variable=-Clink-self-contained=no -Crelocation-model=static $*"
+  flags="-Clink-self-contained=no -Crelocation-model=static $*"
+  # Doc tests are linked by rustdoc.
+  export "${target}_RUSTFLAGS=$flags" "${target}_RUSTDOCFLAGS=$flags"
   export RUSTC_BOOTSTRAP=1
 }
 

@@ -23,12 +23,12 @@ check_file() {
   headers=$(LC_ALL=C readelf -lW "$file")
   dynamic=$(LC_ALL=C readelf -dW "$file")
   isa=$(LC_ALL=C readelf -AW "$file")
-  if grep -q INTERP <<<"$headers" || grep -q NEEDED <<<"$dynamic"; then fail "$file: not statically linked"; fi
-  if grep -q 'LOAD.* RWE ' <<<"$headers"; then fail "$file: memory is writable and executable"; fi
-  grep -q 'GNU_STACK.* RW  ' <<<"$headers" || fail "$file: the stack is executable"
+  if grep -q INTERP <<<"$headers" || grep -q NEEDED <<<"$dynamic"; then fail "$BOARD: not statically linked"; fi
+  if grep -q 'LOAD.* RWE ' <<<"$headers"; then fail "$BOARD: memory is writable and executable"; fi
+  grep -q 'GNU_STACK.* RW  ' <<<"$headers" || fail "$BOARD: the stack is executable"
   case $BOARD_TARGET in mips*)
-    grep -q '^FP ABI: Soft float$' <<<"$isa" || fail "$file: needs an FPU"
-    grep -q '^ISA: MIPS32r2$' <<<"$isa" || fail "$file: not for MIPS32 release 2"
+    grep -q '^FP ABI: Soft float$' <<<"$isa" || fail "$BOARD: needs an FPU"
+    grep -q '^ISA: MIPS32r2$' <<<"$isa" || fail "$BOARD: not for MIPS32 release 2"
     ;;
   esac
 }
@@ -132,7 +132,7 @@ check_table() {
   local board rows
   rows=$(awk -v begin="$BEGIN" -v end="$END" '$0 == end { inside = 0 } inside; $0 == begin { inside = 1 }' "$README")
   for board in $(boards); do
-    grep -qF "| \`$board\` |" <<<"$rows" || fail "$README has no row for $board; boards/measure.sh --write adds it"
+    grep -qF "| \`$board\` |" <<<"$rows" || fail "boards/README.md has no row for $board; boards/measure.sh --write adds it"
   done
 }
 
@@ -152,7 +152,7 @@ for board; do
   status=$?
   set -e
   [ "$status" = 0 ] || failed+=" $board"
-  table+=$row$'\n'
+  table+=${row:+$row$'\n'}
 done
 printf '%s' "$table"
 [ -z "$failed" ] || fail "FAILED:$failed"
