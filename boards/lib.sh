@@ -95,6 +95,7 @@ find_rust() {
       CARGO=$(dirname "$rustc")/cargo
       [ -x "$CARGO" ] || CARGO=cargo
       export CARGO
+      ! [ -x "$(dirname "$rustc")/rustdoc" ] || export RUSTDOC=${rustc%rustc}rustdoc
       return 0
     fi
   done
@@ -104,9 +105,66 @@ find_rust() {
 # What cargo must know to build for the target of the loaded board by zig. Arguments: more flags for rustc.
 # Only variables of the target are used: RUSTFLAGS would replace the flags of .cargo/config.toml.
 zig_env() {
-  local variable
-  variable=CARGO_TARGET_$(echo "$BOARD_TARGET" | tr a-z- A-Z_)_RUSTFLAGS
+  local target flags
+  target=CARGO_TARGET_$(echo "$BOARD_TARGET" | tr a-z- A-Z_)
   # The self-contained start files of rustc's musl targets would be linked beside zig's own.
-  export "$variable=-Clink-self-contained=no -Crelocation-model=static $*"
+  flags="-Clink-self-contained=no -Crelocation-model=static $*"
+  # Doc tests are linked by rustdoc.
+  export "${target}_RUSTFLAGS=$flags" "${target}_RUSTDOCFLAGS=$flags"
   export RUSTC_BOOTSTRAP=1
+}
+
+# Sets `emulator` to the words that run a program of the loaded board on one of its CPUs; to none where this machine's
+# own processor does. Argument: the CPU, by QEMU's name.
+set_emulator() {
+  local processor=${BOARD_TARGET%%-*}
+  processor=${processor%v7}
+  emulator=()
+  case $(uname -m) in "$processor" | "$processor"v7*) return ;; esac
+  emulator=("qemu-$processor-static" -cpu "$1")
+}
+
+# Starts the server of COMMAND ... on free ports of 127.0.0.1, without limits on requests, and waits for its first
+# answer. Sets `server_pid`, `server_http`, `server_udp` (ports) and `server_first_ms`, from start to that answer.
+start_server() {
+  local began line in server_out=() status=none
+  began=${EPOCHREALTIME//[!0-9]/}
+  exec {in}< <(exec "$@" serve --port 0 --udp-port auto --bind 127.0.0.1 --rate-limit 0 --announce-limit 0)
+  server_pid=$!
+  # Whatever ends this shell ends the server.
+  trap 'kill "$server_pid" 2>/dev/null || true' EXIT
+  until [[ ${server_out[*]-} == *ready* ]]; do
+    read -r -t 20 -u "$in" line || { fail "the server did not start: ${server_out[*]-}"; return 1; }
+    server_out+=("$line")
+    case $line in
+      listening*http*) server_http=${line##*:} ;;
+      listening*udp*) server_udp=${line##*:} ;;
+    esac
+  done
+  exec {in}<&-
+  exec {in}<>"/dev/tcp/127.0.0.1/$server_http"
+  printf 'GET /health HTTP/1.1\r\nHost: waypost\r\n\r\n' >&"$in"
+  read -r -t 20 -u "$in" status || true
+  exec {in}<&-
+  [[ $status == "HTTP/1.1 200 "* ]] || { fail "no answer over HTTP but $status"; return 1; }
+  server_first_ms=$(((${EPOCHREALTIME//[!0-9]/} - began + 500) / 1000))
+}
+
+# Asks the started server over UDP.
+ping_server() {
+  local in answer
+  exec {in}<>"/dev/udp/127.0.0.1/$server_udp"
+  printf '{"type":"ping","id":"board","pad":"%090d"}' 0 >&"$in"
+  answer=$(timeout 20 dd bs=2048 count=1 status=none <&"$in") || true
+  exec {in}<&-
+  [[ $answer == *'"pong"'* ]] || { fail "no answer over UDP but '$answer'"; return 1; }
+}
+
+# Ends the started server, which must say that it ended well.
+stop_server() {
+  local status=0
+  kill -TERM "$server_pid"
+  wait "$server_pid" || status=$?
+  trap - EXIT
+  [ "$status" = 0 ] || fail "the server ended with $status"
 }
