@@ -12,6 +12,9 @@ ZIG_VERSION=0.17.1
 ZIGBUILD_VERSION=0.24.0
 ZIG_VENV=${WAYPOST_ZIG_VENV:-$HOME/.cache/waypost/zig-$ZIG_VERSION-$ZIGBUILD_VERSION}
 unset WAYPOST_ZIG_VENV
+# Runs the container of compose.yaml by podman, from PyPI: Debian's knows only some of the limits.
+COMPOSE_VERSION=1.6.0
+COMPOSE_VENV=$HOME/.cache/waypost/podman-compose-$COMPOSE_VERSION
 PATH=$ZIG_VENV/bin:$PATH
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
