@@ -65,6 +65,16 @@ board_with() {
   fail "no board has BOARD_$1=$2; there are: $(boards_with "$1" | cut -d' ' -f2- | paste -sd' ')"
 }
 
+# The board whose container image is for this machine's processor.
+own_board() {
+  local board processor
+  for board in $(boards_with OCI_PLATFORM | cut -d' ' -f1); do
+    processor=$(load_board "$board" && echo "${BOARD_TARGET%%-*}")
+    case $(uname -m) in "$processor" | "${processor}l") echo "$board" && return ;; esac
+  done
+  fail "there is no image for $(uname -m)"
+}
+
 # The first board of each target: what is built or tested for a target need not be for each of its boards.
 boards_of_different_targets() {
   local board seen=" "

@@ -31,8 +31,8 @@ find_engine() {
 build() {
   local board=$1 platform=$2 tag=localhost/waypost-build:$1
   [ -f "$BUILT/$board/waypost" ] || boards/build.sh "$board"
-  "${engine[@]}" build --quiet "${flags[@]}" --platform "$platform" --build-arg BINARY=prebuilt \
-    --build-arg BOARD="$board" --file boards/docker/Dockerfile --tag "$tag" . >/dev/null
+  "${engine[@]}" build --quiet "${flags[@]}" --platform "$platform" --build-context "compile=$BUILT/$board" \
+    --file boards/docker/Dockerfile --tag "$tag" . >/dev/null
   "${engine[@]}" save --output "$work/$board.tar" "$tag" 2>/dev/null
   "${engine[@]}" rmi "$tag" >/dev/null
 }

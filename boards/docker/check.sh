@@ -57,17 +57,6 @@ need_containers() {
   [ "$(cat "$work/out")" = "$(version)" ] || fail "the image is of version $(cat "$work/out"), not $(version)"
 }
 
-# Loads the board of this machine.
-load_own_board() {
-  local board platform
-  while read -r board platform; do
-    load_board "$board"
-    # A 64-bit processor may run a 32-bit system's programs, but not each does.
-    case $(uname -m) in "${BOARD_TARGET%%-*}" | "${BOARD_TARGET%%-*}"l) return ;; esac
-  done < <(boards_with OCI_PLATFORM)
-  fail "there is no image for $(uname -m)"
-}
-
 # What is in the image of a board: how it runs, and the very binary, which starts.
 check_image() {
   load_board "$1"
@@ -217,7 +206,7 @@ check_images() {
   check_reproduced
   use_podman vfs
   for board in $(boards_with OCI_PLATFORM | cut -d' ' -f1); do (check_image "$board"); done
-  load_own_board
+  load_board "$(own_board)"
   check_variables
   need_containers
   check_service
@@ -239,9 +228,10 @@ check_compile() {
   use_podman overlay
   podman pull --quiet "$BASE_IMAGE" >/dev/null 2>&1 || make_base_image
   began=$SECONDS
-  podman build --quiet --format docker --file boards/docker/Dockerfile --tag "$image" . >/dev/null
+  podman build --format docker --file boards/docker/Dockerfile --tag "$image" . >"$work/log" 2>&1 ||
+    { tail -n 40 "$work/log" >&2; fail "the Dockerfile does not build"; }
   say "compiled in $((SECONDS - began)) s"
-  load_own_board
+  load_board "$(own_board)"
   podman run --rm "$image" --version
   podman save --quiet "$image" | tar -xO --wildcards '*.tar' | tar -x -i -C "$work" waypost
   cmp "$work/waypost" "$BUILT/$BOARD/waypost" && say "$BOARD: the very bytes of boards/build.sh"
