@@ -36,10 +36,53 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# The version that is built.
+version() { sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
+
+# The one time of everything that is packed: of the last commit, or, where there is no git, the first of the year.
+source_date_epoch() {
+  echo "${SOURCE_DATE_EPOCH:-$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
+}
+
+# Prints the binary of the loaded board.
+binary() {
+  local file=$BUILT/$BOARD/waypost
+  [ -f "$file" ] || { fail "$BOARD is not built: boards/build.sh $BOARD"; return 1; }
+  echo "$file"
+}
+
+# Writes the licences of the loaded board's binary to a file.
+write_licences() {
+  find_rust || CARGO=cargo
+  CARGO=$CARGO "$ROOT/boards/third-party.py" "$BOARD_TARGET" "$BOARD_FEATURES" >"$1"
+}
+
+# Writes the SHA256SUMS of a folder of packages.
+checksums() {
+  (cd "$1" && sha256sum waypost_* >SHA256SUMS)
+}
+
 # The names of all boards.
 boards() {
   local file
   for file in "$ROOT"/boards/*/board.env; do basename "$(dirname "$file")"; done
+}
+
+# The boards that have a BOARD_... variable, as lines of BOARD and its value: what each is packaged as.
+boards_with() {
+  local board variable=BOARD_$1
+  for board in $(boards); do
+    (load_board "$board" && [ -z "${!variable:-}" ] || echo "$board ${!variable}")
+  done
+}
+
+# The board whose BOARD_... variable has this value.
+board_with() {
+  local board value
+  while read -r board value; do
+    [ "$value" != "$2" ] || { echo "$board"; return; }
+  done < <(boards_with "$1")
+  fail "no board has BOARD_$1=$2; there are: $(boards_with "$1" | cut -d' ' -f2- | paste -sd' ')"
 }
 
 # The first board of each target: what is built or tested for a target need not be for each of its boards.
