@@ -51,6 +51,15 @@ binary() {
   echo "$file"
 }
 
+# Prints the binary that this machine can run.
+host_binary() {
+  local board
+  for board in $(boards); do
+    (load_board "$board" && case $BOARD_TARGET in "$(uname -m)"-*) binary ;; *) exit 1 ;; esac) && return
+  done
+  fail "no board is built for $(uname -m)"
+}
+
 # Writes the licences of the loaded board's binary to a file.
 write_licences() {
   find_rust || CARGO=cargo
