@@ -42,6 +42,38 @@ apt_install() {
 # The version that is built.
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
 
+# The one time of everything that is packed: of the last commit, or, where there is no git, the first of the year.
+source_date_epoch() {
+  echo "${SOURCE_DATE_EPOCH:-$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
+}
+
+# Prints the binary of the loaded board.
+binary() {
+  local file=$BUILT/$BOARD/waypost
+  [ -f "$file" ] || { fail "$BOARD is not built: boards/build.sh $BOARD"; return 1; }
+  echo "$file"
+}
+
+# Prints the binary that this machine can run.
+host_binary() {
+  local board
+  for board in $(boards); do
+    (load_board "$board" && case $BOARD_TARGET in "$(uname -m)"-*) binary ;; *) exit 1 ;; esac) && return
+  done
+  fail "no board is built for $(uname -m)"
+}
+
+# Writes the licences of the loaded board's binary to a file.
+write_licences() {
+  find_rust || CARGO=cargo
+  CARGO=$CARGO "$ROOT/boards/third-party.py" "$BOARD_TARGET" "$BOARD_FEATURES" >"$1"
+}
+
+# Writes the SHA256SUMS of a folder of packages.
+checksums() {
+  (cd "$1" && sha256sum waypost_* >SHA256SUMS)
+}
+
 # The names of all boards.
 boards() {
   local file
