@@ -5,7 +5,8 @@
 #   boards/docker/build-image.sh BOARD ...   these
 #
 # It writes to target/images: for each platform waypost_VERSION_PLATFORM.tar, for `docker load` and `podman load`, and
-# waypost_VERSION_oci.tar with all of them, for a registry. The same binaries give the same files, byte for byte.
+# waypost_VERSION_oci.tar with all of them, for a registry. Nothing is compiled here: boards/build.sh does that. The same
+# binaries give the same files, byte for byte.
 set -euo pipefail
 # shellcheck source=boards/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -29,26 +30,29 @@ find_engine() {
 
 # Builds and saves the image of a board.
 build() {
-  local board=$1 platform=$2 tag=localhost/waypost-build:$1
-  [ -f "$BUILT/$board/waypost" ] || boards/build.sh "$board"
-  "${engine[@]}" build --quiet "${flags[@]}" --platform "$platform" --build-context "compile=$BUILT/$board" \
+  load_board "$1"
+  local content=$work/$BOARD tag=localhost/waypost-build:$BOARD binary
+  [ -n "${BOARD_OCI_PLATFORM:-}" ] || fail "$BOARD has no BOARD_OCI_PLATFORM"
+  binary=$(binary)
+  mkdir "$content"
+  cp "$binary" "$content/waypost"
+  write_licences "$content/LICENSES"
+  "${engine[@]}" build --quiet "${flags[@]}" --platform "$BOARD_OCI_PLATFORM" --build-context "compile=$content" \
     --file boards/docker/Dockerfile --tag "$tag" . >/dev/null
-  "${engine[@]}" save --output "$work/$board.tar" "$tag" 2>/dev/null
+  "${engine[@]}" save --output "$content.tar" "$tag" 2>/dev/null
   "${engine[@]}" rmi "$tag" >/dev/null
+  echo "$BOARD_OCI_PLATFORM=$content.tar" >>"$work/saved"
 }
 
 find_engine
-rm -rf "$work" "$images"/waypost_*.tar
+rm -rf "$work" "$images"
 mkdir -p "$work"
-saved=()
-while read -r board platform; do
-  [ $# = 0 ] || [[ " $* " == *" $board "* ]] || continue
-  say "$board: $platform"
-  build "$board" "$platform"
-  saved+=("$platform=$work/$board.tar")
-done < <(boards_with OCI_PLATFORM)
-[ ${#saved[@]} -gt 0 ] || fail "none of these is a container's platform: $*"
-# Files in an image are as old as the commit.
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
-python3 boards/docker/pack.py "$images" waypost "$(version)" "$epoch" "${saved[@]}"
+# shellcheck disable=SC2046
+[ $# -gt 0 ] || set -- $(boards_with OCI_PLATFORM | cut -d' ' -f1)
+for board; do
+  (build "$board")
+done
+mapfile -t saved <"$work/saved"
+python3 boards/docker/pack.py "$images" waypost "$(version)" "$(source_date_epoch)" "${saved[@]}"
 rm -rf "$work"
+checksums "$images"

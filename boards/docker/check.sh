@@ -74,7 +74,7 @@ check_image() {
   if [[ $BOARD_OCI_PLATFORM == */*/* && $config != *"\"variant\":\"${BOARD_OCI_PLATFORM##*/}\""* ]]; then
     fail "$BOARD: not of variant ${BOARD_OCI_PLATFORM##*/}: $config"
   fi
-  [ "$layer" = '-r--r--r-- 0/0 LICENSE-APACHE;-r--r--r-- 0/0 LICENSE-MIT;-r-xr-xr-x 0/0 waypost' ] ||
+  [ "$layer" = '-r--r--r-- 0/0 LICENSES;-r-xr-xr-x 0/0 waypost' ] ||
     fail "$BOARD: other files than expected are in the image: $layer"
   tar -xf "$unpacked"/*[0-9a-f].tar -C "$unpacked" waypost
   cmp "$unpacked/waypost" "$BUILT/$BOARD/waypost"

@@ -105,7 +105,7 @@ def oci_archive(images, version, epoch):
 
 def write(path, data):
     path.write_bytes(data)
-    print(f"{path}: {len(data)} bytes, sha256 {sha256(data)}")
+    print(f"{path}: {len(data)} bytes")
 
 
 def main(folder, name, version, epoch, *saved):
