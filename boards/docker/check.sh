@@ -11,7 +11,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 cd "$ROOT"
 images=$ROOT/target/images
-work=$ROOT/target/container-check
+work=$ROOT/target/container-check${1:+-$1}
 compose_file=boards/docker/compose.yaml
 image=localhost/waypost
 BASE_IMAGE=$(sed -n 's/^FROM .*BUILDPLATFORM \(.*\) AS compile/\1/p' boards/docker/Dockerfile)
