@@ -129,6 +129,7 @@ impl Serve {
 
 /// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
 fn serve(config: Config, clock: Clock) -> Result<Ending, String> {
+    process::renounce_new_privileges();
     process::keep_pages_small();
     let seed = process::seed().map_err(|error| format!("no randomness from the system: {error}"))?;
     let mut signals = EndSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
