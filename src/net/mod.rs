@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod listen;
 pub mod memory;
+pub mod names;
 mod places;
 pub mod process;
 pub mod signal;
