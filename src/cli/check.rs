@@ -141,11 +141,12 @@ impl Health {
     fn read(answer: &[u8]) -> Result<Self, Cause> {
         let foreign = || Cause("the answer is not one of a waypost server".into());
         let text = str::from_utf8(answer).map_err(|_| foreign())?;
-        let (head, body) = text.split_once("\r\n\r\n").ok_or_else(foreign)?;
-        let mut lines = head.split("\r\n");
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(foreign)?;
+        let (head, body) = text.get(..end).zip(text.get(end + 4..)).ok_or_else(foreign)?;
+        let mut lines = head.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
         let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or_else(foreign)?;
         if !status.starts_with("200 ") {
-            return Err(Cause(format!("it answers {}", status.escape_default())));
+            return Err(Cause(format!("it answers {}", Quoted(status))));
         }
         let length = lines
             .filter_map(|line| line.split_once(':'))
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn other_answers_are_failures() {
-        assert_eq!(answer("503 Busy", BODY.len(), BODY).unwrap_err(), "it answers 503 Busy");
+        assert_eq!(answer("503 Busy", BODY.len(), BODY).unwrap_err(), "it answers \"503 Busy\"");
         for body in ["", "[]", "{}", r#"{"status":"fine"}"#, "<html>"] {
             assert!(answer("200 OK", body.len(), body).is_err(), "{body}");
         }
