@@ -20,9 +20,9 @@ PATH=$ZIG_VENV/bin:$PATH
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 fail() { say "$*" >&2; return 1; }
 
-# Runs a command as root.
+# Runs a command as root. A password can only be asked for where somebody is.
 as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+  if [ "$(id -u)" = 0 ]; then "$@"; elif [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
 }
 
 # Installs Debian packages, those that are missing.
