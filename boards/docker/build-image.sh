@@ -14,15 +14,15 @@ cd "$ROOT"
 images=target/images
 work=$images/work
 
-# Sets `engine` to the command, and `flags` to what it needs to build.
+# Sets `engine` to the command, and `build_flags` and `save_flags` to what it needs.
 find_engine() {
   if command -v podman >/dev/null; then
     # Storage of its own, so that nothing is left in the user's. Podman's own format has no health checks, and its cache
     # gives a step of one platform to another, with the wrong platform written in.
     engine=(podman --storage-driver vfs --root "$PWD/$work/storage" --runroot "$PWD/$work/run")
-    flags=(--format docker --identity-label=false --no-cache)
+    build_flags=(--format docker --identity-label=false --no-cache) save_flags=(--quiet)
   elif command -v docker >/dev/null; then
-    engine=(env DOCKER_BUILDKIT=1 docker) flags=()
+    engine=(env DOCKER_BUILDKIT=1 docker) build_flags=(--provenance=false) save_flags=()
   else
     fail "neither podman nor docker is here; boards/setup-debian.sh container installs podman"
   fi
@@ -37,9 +37,9 @@ build() {
   mkdir "$content"
   cp "$binary" "$content/waypost"
   write_licences "$content/LICENSES"
-  "${engine[@]}" build --quiet "${flags[@]}" --platform "$BOARD_OCI_PLATFORM" --build-context "compile=$content" \
+  "${engine[@]}" build --quiet "${build_flags[@]}" --platform "$BOARD_OCI_PLATFORM" --build-context "compile=$content" \
     --file boards/docker/Dockerfile --tag "$tag" . >/dev/null
-  "${engine[@]}" save --output "$content.tar" "$tag" 2>/dev/null
+  "${engine[@]}" save "${save_flags[@]}" --output "$content.tar" "$tag"
   "${engine[@]}" rmi "$tag" >/dev/null
   echo "$BOARD_OCI_PLATFORM=$content.tar" >>"$work/saved"
 }

@@ -162,6 +162,9 @@ check_confined() {
   for wanted in "${wanted[@]}"; do
     grep -qx "$wanted" <<<"$status" || fail "the process does not have '$wanted': $status"
   done
+  # The server renounces new privileges by itself, too.
+  [[ $(podman inspect --format '{{.HostConfig.SecurityOpt}}' "$container") == *no-new-privileges* ]] ||
+    fail "compose.yaml does not refuse new privileges"
   awk '$5 == "/" { print $6 }' "/proc/$pid/mountinfo" | grep -q '^ro' || fail "the root is not mounted read-only"
   if [ "$(limit memory memory.limit_in_bytes memory.max)" != $((32 << 20)) ]; then fail "memory is not limited to 32 MiB"; fi
   if [ "$(limit pids pids.max pids.max)" != 16 ]; then fail "processes are not limited to 16"; fi
