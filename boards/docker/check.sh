@@ -98,7 +98,7 @@ check_reproduced() {
 # The image of all platforms: podman finds each in it. (Last, since podman then takes the one it has for an OCI image, and
 # drops the health check.)
 check_index() {
-  local platform id
+  local platform os arch variant id
   while read -r _ platform; do
     IFS=/ read -r os arch variant <<<"$platform"
     id=$(podman pull --quiet --os "$os" --arch "$arch" --variant "$variant" "oci-archive:$images/waypost_$(version)_oci.tar")
