@@ -13,46 +13,23 @@ HERE=$ROOT/boards/openwrt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Stops unless two texts are equal.
-same() {
-  diff -u --label wanted --label got <(echo "$2") <(echo "$3") || fail "$1"
-}
-
 # Both packages of each architecture: built twice, equal byte for byte, and as the formats and the router want them.
 check_packages() {
   local again=$work/again board arch
   "$HERE/build-packages.sh" "$@"
   WAYPOST_PACKAGE_DIR=$again SOURCE_DATE_EPOCH=$(source_date_epoch) "$HERE/build-packages.sh" "$@" >/dev/null
-  local package
-  for package in "$again"/waypost_*; do
-    cmp "$package" "$ROOT/target/packages/$(basename "$package")" || fail "two builds of a package differ"
-  done
+  check_reproducible "$again"
   for board; do
     (
       load_board "$board"
       arch=$BOARD_OPENWRT_ARCH
-      same "$BOARD is not of the processor of its packages" "$(machine_of_arch "$arch")" "$(machine_of "$(binary)")"
+      check_machine "$arch"
       python3 "$HERE/check_packages.py" "$arch" "$(binary)" "$(version)-r1" "$ROOT/target/packages"
       same "the default of max_peers that waypost.config shows for $BOARD" \
         "#option max_peers '$WAYPOST_MAX_PEERS'" "$(grep -o '#option max_peers .*' "$HERE/files/waypost.config")"
     )
   done
   say "packages: two builds are equal, and $# architectures are as they should be"
-}
-
-# What readelf calls the processor of a binary.
-machine_of() {
-  LC_ALL=C readelf -h "$1" | sed -n 's/^ *\(Data\|Machine\): *//p' | paste -sd, | sed "s/2's complement, //"
-}
-
-machine_of_arch() {
-  case $1 in
-    aarch64_*) echo little endian,AArch64 ;;
-    arm_*) echo little endian,ARM ;;
-    mipsel_*) echo little endian,MIPS R3000 ;;
-    mips_*) echo big endian,MIPS R3000 ;;
-    *) fail "no processor is known for the packages $1" ;;
-  esac
 }
 
 # Runs the init script with the configuration on standard input, and prints what procd would be told. Arguments:
