@@ -161,8 +161,9 @@ check_in_use() {
   inside dpkg -i --force-confold /root/waypost.deb >"$work/dpkg" 2>&1 || fail "$(cat "$work/dpkg")"
   [ "$(main_pid)" != "$first" ] || fail "an upgrade does not restart the server"
   patiently healthy 80
+  first=$(main_pid)
   inside dpkg -r waypost >"$work/dpkg" 2>&1 || fail "$(cat "$work/dpkg")"
-  ! healthy 80 >/dev/null 2>&1 || fail "the server runs on after the package is removed"
+  ! inside test -e "/proc/$first" || fail "the server runs on after the package is removed"
   inside grep -qx PORT=80 /etc/default/waypost || fail "removal loses the settings"
   inside dpkg -P waypost >"$work/dpkg" 2>&1 || fail "$(cat "$work/dpkg")"
   same "what is left after a purge" /etc/systemd/system/waypost.service.d \
