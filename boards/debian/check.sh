@@ -114,14 +114,17 @@ explain() {
 
 check_in_use() {
   local package status first
+  package=$ROOT/target/packages/waypost_$(version)-1_$(dpkg --print-architecture).deb
+  if ! [ -e "$package" ]; then
+    say "in use: skipped, there is no package for this machine"
+    return 0
+  fi
   mkdir "$work/boot"
   if ! as_root "$HERE/boot.sh" possible "$work/boot" 2>"$work/why"; then
     say "in use: skipped, systemd cannot be booted in a namespace here: $(tail -n 1 "$work/why")"
     return 0
   fi
   boot
-  package=$work/boot.deb
-  cp "$ROOT/target/packages/waypost_$(version)-1_$(dpkg --print-architecture).deb" "$package"
   inside tee /root/waypost.deb <"$package" >/dev/null
 
   # Installed is running, also after the next boot.
