@@ -151,7 +151,7 @@ check_in_use() {
   patiently healthy 8081
   configure PORT=http
   inside systemctl restart waypost
-  patiently logged 'waypost: PORT .*: must be a number'
+  patiently logged 'waypost: PORT "http": must be a number'
   configure PORT=80
   inside mkdir -p /etc/systemd/system/waypost.service.d
   sed -n 's/^#  //p' "$HERE/default" | inside tee /etc/systemd/system/waypost.service.d/override.conf >/dev/null

@@ -165,7 +165,7 @@ C
     grep -q "$line" <<<"$said" || fail "the server is not as configured, no '$line': $said"
   done
   serve < <(printf "config waypost\n option port 'http'\n") || status=$?
-  grep -qx 'waypost: PORT .*: must be a number in 0..=65535' <<<"$said" || fail "the line about a wrong value is: $said"
+  grep -qx 'waypost: PORT "http": must be a number in 0..=65535' <<<"$said" || fail "the line about a wrong value is: $said"
   same "the exit code of a wrong value" 2 "$status"
   say "server: starts with what the init script hands over, and says what is wrong with a wrong value"
 }
