@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test
+#   boards/setup-debian.sh build ...   only for these: build test packages
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -24,7 +24,10 @@ setup_build() {
 # Emulators of other processors for single programs.
 setup_test() { apt_install qemu-user-static; }
 
-ALL="build test"
+# What takes packages apart: the shell of routers, make for the feed, readelf, lintian, systemd and what boots it.
+setup_packages() { apt_install busybox make binutils lintian systemd util-linux python3; }
+
+ALL="build test packages"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do
