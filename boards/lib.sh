@@ -213,3 +213,32 @@ stop_server() {
   trap - EXIT
   [ "$status" = 0 ] || fail "the server ended with $status"
 }
+
+# Stops unless two texts are equal: what they are of, the wanted one, and the one that is there.
+same() {
+  diff -u --label wanted --label there <(echo "$2") <(echo "$3") || fail "not as it should be: $1"
+}
+
+# Stops unless the loaded board's binary is for the processor of an architecture of packages.
+check_machine() {
+  local machine
+  case $1 in
+    aarch64_* | arm64) machine='little endian AArch64' ;;
+    arm_* | armhf) machine='little endian ARM' ;;
+    mipsel_*) machine='little endian MIPS R3000' ;;
+    mips_*) machine='big endian MIPS R3000' ;;
+    amd64) machine='little endian Advanced Micro Devices X86-64' ;;
+    *) fail "no processor is known for packages of $1"; return 1 ;;
+  esac
+  same "the processor of $BOARD, packed for $1" "$machine" \
+    "$(LC_ALL=C readelf -h "$(binary)" | sed -n 's/^ *\(Data\|Machine\): *//p' | sed "s/2's complement, //" | paste -sd' ')"
+}
+
+# Stops unless the packages that are in target/packages are in a second build, too, equal byte for byte. Arguments: the
+# folder of the second build.
+check_reproducible() {
+  local package
+  for package in "$1"/waypost_*; do
+    cmp "$package" "$ROOT/target/packages/$(basename "$package")" || { fail "two builds of a package differ"; return 1; }
+  done
+}

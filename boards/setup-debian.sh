@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test container
+#   boards/setup-debian.sh build ...   only for these: build test packages container
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -24,6 +24,9 @@ setup_build() {
 # Emulators of other processors for single programs.
 setup_test() { apt_install qemu-user-static; }
 
+# What takes packages apart: the shell of routers, make for the feed, readelf, lintian, systemd and what boots it.
+setup_packages() { apt_install busybox make binutils lintian systemd util-linux python3; }
+
 # Containers. Without root podman needs more.
 setup_container() {
   apt_install podman runc python3-venv ca-certificates mmdebstrap
@@ -36,7 +39,7 @@ setup_container() {
   fi
 }
 
-ALL="build test container"
+ALL="build test packages container"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do

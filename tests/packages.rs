@@ -103,7 +103,8 @@ fn what_openwrt_shows_is_what_the_server_takes() {
         let flag = option.name.replace('_', "-");
         check_value(&flag, option.value);
         let usage = format!("[--{flag} <");
-        let many = help.split_once(&usage).is_some_and(|(_, rest)| rest.split_once('>').unwrap().0.ends_with("..."));
+        let many =
+            help.split_once(&usage).is_some_and(|(_, rest)| rest.split_once('>').unwrap().0.ends_with("..."));
         assert_eq!(option.kind, if many { "list" } else { "option" }, "{flag}");
     }
 }
@@ -121,7 +122,10 @@ fn the_init_script_hands_every_option_over() {
         ("udp_port", DEFAULT_UDP_PORT.to_string()),
         ("service", "pscryptochat".into()),
     ] {
-        assert!(INIT.contains(&format!("config_get {name} \"$section\" {name} {default}\n")), "{name} {default}");
+        assert!(
+            INIT.contains(&format!("config_get {name} \"$section\" {name} {default}\n")),
+            "{name} {default}"
+        );
     }
 }
 

@@ -13,46 +13,23 @@ HERE=$ROOT/boards/openwrt
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Stops unless two texts are equal.
-same() {
-  diff -u --label wanted --label got <(echo "$2") <(echo "$3") || fail "$1"
-}
-
 # Both packages of each architecture: built twice, equal byte for byte, and as the formats and the router want them.
 check_packages() {
   local again=$work/again board arch
   "$HERE/build-packages.sh" "$@"
   WAYPOST_PACKAGE_DIR=$again SOURCE_DATE_EPOCH=$(source_date_epoch) "$HERE/build-packages.sh" "$@" >/dev/null
-  local package
-  for package in "$again"/waypost_*; do
-    cmp "$package" "$ROOT/target/packages/$(basename "$package")" || fail "two builds of a package differ"
-  done
+  check_reproducible "$again"
   for board; do
     (
       load_board "$board"
       arch=$BOARD_OPENWRT_ARCH
-      same "$BOARD is not of the processor of its packages" "$(machine_of_arch "$arch")" "$(machine_of "$(binary)")"
+      check_machine "$arch"
       python3 "$HERE/check_packages.py" "$arch" "$(binary)" "$(version)-r1" "$ROOT/target/packages"
       same "the default of max_peers that waypost.config shows for $BOARD" \
         "#option max_peers '$WAYPOST_MAX_PEERS'" "$(grep -o '#option max_peers .*' "$HERE/files/waypost.config")"
     )
   done
   say "packages: two builds are equal, and $# architectures are as they should be"
-}
-
-# What readelf calls the processor of a binary.
-machine_of() {
-  LC_ALL=C readelf -h "$1" | sed -n 's/^ *\(Data\|Machine\): *//p' | paste -sd, | sed "s/2's complement, //"
-}
-
-machine_of_arch() {
-  case $1 in
-    aarch64_*) echo little endian,AArch64 ;;
-    arm_*) echo little endian,ARM ;;
-    mipsel_*) echo little endian,MIPS R3000 ;;
-    mips_*) echo big endian,MIPS R3000 ;;
-    *) fail "no processor is known for the packages $1" ;;
-  esac
 }
 
 # Runs the init script with the configuration on standard input, and prints what procd would be told. Arguments:
@@ -188,7 +165,7 @@ C
     grep -q "$line" <<<"$said" || fail "the server is not as configured, no '$line': $said"
   done
   serve < <(printf "config waypost\n option port 'http'\n") || status=$?
-  grep -qx 'waypost: PORT .*: must be a number in 0..=65535' <<<"$said" || fail "the line about a wrong value is: $said"
+  grep -qx 'waypost: PORT "http": must be a number in 0..=65535' <<<"$said" || fail "the line about a wrong value is: $said"
   same "the exit code of a wrong value" 2 "$status"
   say "server: starts with what the init script hands over, and says what is wrong with a wrong value"
 }
@@ -218,11 +195,18 @@ check_feed() {
         "$(python3 "$HERE/check_packages.py" --list "$BOARD_OPENWRT_ARCH" "$(version)-r1" "$ROOT/target/packages" | grep -v share)" \
         "$(cd "$out/root" && find . -mindepth 1 -printf '%m %P\n' | sort -k2)"
       cmp "$out/root/usr/bin/waypost" "$(binary)"
-      (cd "$out/source" && cargo metadata --locked --offline --no-deps --format-version=1 >/dev/null) ||
-        fail "the feed copies too little of the source"
+      same "what cargo finds in the source that the feed copies" "$(cargo_targets "$ROOT")" "$(cargo_targets "$out/source")"
     )
   done
   say "feed: installs the same files as the packages, with the same capacities ($# architectures, by a stub of the SDK)"
+}
+
+# What of a folder's Cargo.toml there is to build, but tests.
+cargo_targets() {
+  cargo metadata --locked --offline --no-deps --format-version=1 --manifest-path "$1/Cargo.toml" | python3 -c 'import json, os, sys
+for target in json.load(sys.stdin)["packages"][0]["targets"]:
+    if "test" not in target["kind"] and os.path.exists(target["src_path"]):
+        print(target["kind"], target["name"])' | sort
 }
 
 # shellcheck disable=SC2046
