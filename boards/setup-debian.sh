@@ -9,11 +9,11 @@ set -euo pipefail
 # shellcheck source=boards/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# A compiler with its library's sources, zig, and the one strip that takes every processor.
+# A compiler with its library's sources, and zig.
 setup_build() {
   find_rust || apt_install rustc-web cargo-web rust-web-src
   find_rust || fail "no compiler with the sources of its library: rustup component add rust-src"
-  apt_install gcc libc6-dev llvm binutils python3-venv ca-certificates
+  apt_install gcc libc6-dev python3-venv ca-certificates
   if ! [ -x "$ZIG_VENV/bin/cargo-zigbuild" ]; then
     say "installing by pip: ziglang $ZIG_VERSION, cargo-zigbuild $ZIGBUILD_VERSION"
     /usr/bin/python3 -m venv "$ZIG_VENV"
