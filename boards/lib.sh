@@ -124,7 +124,10 @@ boards_of_different_targets() {
 load_board() {
   local file=$ROOT/boards/$1/board.env name
   [ -f "$file" ] || { fail "no board '$1'; there are: $(boards | paste -sd' ')"; return 1; }
-  for name in $(compgen -v BOARD_) $(compgen -v WAYPOST_); do unset "$name"; done
+  for name in $(compgen -v BOARD_) $(compgen -v WAYPOST_); do
+    # These are for the tests (build.rs), whatever the board.
+    case $name in WAYPOST_CORPORA | WAYPOST_SEED) ;; *) unset "$name" ;; esac
+  done
   BOARD=$1
   # shellcheck source=/dev/null
   . "$file"
@@ -154,8 +157,9 @@ zig_env() {
   target=CARGO_TARGET_$(echo "$BOARD_TARGET" | tr a-z- A-Z_)
   # The self-contained start files of rustc's musl targets would be linked beside zig's own.
   flags="-Clink-self-contained=no -Crelocation-model=static $*"
-  # Doc tests are linked by rustdoc.
-  export "${target}_RUSTFLAGS=$flags" "${target}_RUSTDOCFLAGS=$flags"
+  # Doc tests are linked by rustdoc. zig keeps a C library for each kind of link, and takes a minute to make one: so let
+  # this be the kind that cargo asks for.
+  export "${target}_RUSTFLAGS=$flags" "${target}_RUSTDOCFLAGS=$flags -Cstrip=debuginfo"
   export RUSTC_BOOTSTRAP=1
 }
 

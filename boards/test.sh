@@ -24,7 +24,8 @@ run_tests() {
   if [ ${#emulator[@]} -gt 0 ]; then
     export "$variable=${emulator[*]}" WAYPOST_TEST_RUNNER="${emulator[*]}"
   fi
-  cargo-zigbuild test --locked --no-fail-fast --profile board-test --target "$BOARD_TARGET" --target-dir "$out" \
+  # A test that hangs fails, too.
+  timeout 3600 cargo-zigbuild test --locked --no-fail-fast --profile board-test --target "$BOARD_TARGET" --target-dir "$out" \
     -Zbuild-std=std,panic_abort,test
 }
 
