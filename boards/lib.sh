@@ -36,7 +36,8 @@ apt_install() {
   say "installing by apt: ${missing[*]}"
   # An index that cannot be fetched just now may not be needed; the install says whether it was.
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || true
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null
 }
 
 # The version that is built.
