@@ -157,7 +157,7 @@ zig_env() {
   local target flags
   target=CARGO_TARGET_$(echo "$BOARD_TARGET" | tr a-z- A-Z_)
   # The self-contained start files of rustc's musl targets would be linked beside zig's own.
-  flags="-Clink-self-contained=no -Crelocation-model=static $*"
+  flags="-Clink-self-contained=no -Crelocation-model=static ${BOARD_RUSTFLAGS:-} $*"
   # Doc tests are linked by rustdoc. zig keeps a C library for each kind of link, and takes a minute to make one: so let
   # this be the kind that cargo asks for.
   export "${target}_RUSTFLAGS=$flags" "${target}_RUSTDOCFLAGS=$flags -Cstrip=debuginfo"
