@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the whole test suite as the boards run it: built for their processor and with their capacities, under QEMU.
+# Runs the whole test suite as the boards run it, built for their processor with their features and capacities, under
+# QEMU.
 #
 #   boards/test.sh              one board of each target
 #   boards/test.sh BOARD ...    these
@@ -24,9 +25,8 @@ run_tests() {
   if [ ${#emulator[@]} -gt 0 ]; then
     export "$variable=${emulator[*]}" WAYPOST_TEST_RUNNER="${emulator[*]}"
   fi
-  # A test that hangs fails, too.
-  timeout 3600 cargo-zigbuild test --locked --no-fail-fast --profile board-test --target "$BOARD_TARGET" --target-dir "$out" \
-    -Zbuild-std=std,panic_abort,test
+  cargo-zigbuild test --locked --no-fail-fast --no-default-features --features "$BOARD_FEATURES" \
+    --profile board-test --target "$BOARD_TARGET" --target-dir "$out" -Zbuild-std=std,panic_abort,test
 }
 
 # The shipped binary on one CPU.
