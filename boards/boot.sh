@@ -19,11 +19,10 @@ trap 'rm -f "$TABLE"' EXIT
 
 # The settings of the card that is booted, as Windows would write them: one is misspelt, one port needs root elsewhere.
 TRIED_SETTINGS='# tried by boot.sh
-PORT = 80
- HOSTNAME=seed-7
+  HOSTNAME=seed-7
 PORT=80
 COLOUR=red
-PEER_TTL=77'
+PEER_TTL = 77'
 
 # Takes the card apart: sets `card`, a copy of the image with settings of our own, and `files`, what is on it.
 take_card() {
@@ -40,23 +39,27 @@ take_card() {
 
 # Boots one machine, a line of BOARD_MACHINES, and adds a line to the table.
 boot_machine() {
-  local emulator=$1 machine=$2 memory=$3 console=$4 network=$5 arguments checks=() before="" figures
-  shift 5
-  arguments="console=$console net.ifnames=0 panic=10 oops=panic quiet"
+  local emulator=$1 machine=$2 memory=$3 network=$4 arguments="" checks=() before="" figures
+  shift 4
+  while [ "$1" != -- ]; do arguments+=" $1" && shift; done
+  shift
   case "$*" in
     *CARD*)
-      arguments=$(cat "$files/cmdline.txt")
-      checks=(--http-port 80 --ttl 77 --says 'no setting COLOUR' --says 'ready on "seed-7"' --says 'waypost.txt on the card')
+      arguments="$(cat "$files/cmdline.txt") $arguments"
+      checks=(--http-port 80 --ttl 77 --says 'there is no setting COLOUR' --says 'ready on "seed-7"' --says 'waypost.txt on the card')
       before=$(sha256sum <"$card")
       ;;
-    *) checks=(--wrong) ;;
+    *)
+      arguments="net.ifnames=0 panic=10 oops=panic quiet $arguments"
+      checks=(--wrong)
+      ;;
   esac
+  case "$*" in *i6300esb*) checks+=(--watchdog) ;; esac
   set -- "${@//CARD/$card}"
   set -- "${@//FILES/$files}"
   say "$BOARD: $machine, $memory MiB"
   figures=$(python3 "$SYSTEM/boot.py" --qemu "$emulator" --network "$network" --log "$out/${machine%%,*}.log" "${checks[@]}" -- \
-    -M "$machine" -m "$memory" "$@" -kernel "$kernel" -initrd "$initrd" \
-    -append "$arguments ${BOARD_KERNEL_ARGUMENTS:-} waypost.shell")
+    -M "$machine" -m "$memory" "$@" -kernel "$kernel" -initrd "$initrd" -append "$arguments waypost.shell")
   [ -z "$before" ] || [ "$before" = "$(sha256sum <"$card")" ] || fail "$BOARD: the boot wrote to the card"
   printf '%s\t%s\t%s\t%s\n' "$BOARD" "$machine" "$memory" "$figures" >>"$TABLE"
 }

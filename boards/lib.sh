@@ -31,9 +31,10 @@ apt_install() {
   [ ${#missing[@]} -gt 0 ] || return 0
   command -v apt-get >/dev/null || { fail "please install: ${missing[*]}"; return 1; }
   say "installing by apt: ${missing[*]}"
+  # Somebody else may be installing just now: wait for that.
   # An index that cannot be fetched just now may not be needed; the install says whether it was.
   as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || true
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # The names of all boards.

@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test
+#   boards/setup-debian.sh build ...   only for these: build test images
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -24,7 +24,12 @@ setup_build() {
 # Emulators of other processors for single programs.
 setup_test() { apt_install qemu-user-static; }
 
-ALL="build test"
+# What puts card images together, and emulators of whole machines.
+setup_images() {
+  apt_install fdisk dosfstools mtools cpio kmod xz-utils python3 qemu-system-arm qemu-system-mips
+}
+
+ALL="build test images"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do

@@ -115,8 +115,8 @@ copy_modules() {
   done | sed -n "s|^insmod $KERNEL/\([^ ]*\).*|\1|p" | sort -u | while read -r file; do
     install -D -m 644 "$KERNEL/$file" "$root/$file"
   done
-  # Newer kernels have them compressed, which busybox may not read.
-  find "$root/lib/modules" -name '*.ko.xz' -exec xz -d {} +
+  # They lie in memory until the last one is loaded: compressed, a quarter as long. Newer kernels have them so.
+  find "$root/lib/modules" -name '*.ko' -exec xz --check=crc32 {} +
   # Without these lists depmod warns.
   cp "$KERNEL/lib/modules/$KERNEL_VERSION"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$KERNEL_VERSION/"
   depmod -b "$root" "$KERNEL_VERSION"
