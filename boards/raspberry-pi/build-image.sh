@@ -31,6 +31,7 @@ MIB=64
 
 # The version of a Debian source package, as `apt-get source` takes it.
 source_of() {
+  # shellcheck disable=SC2016
   dpkg-deb --showformat '${source:Package}=${source:Version}' -W "$1"
 }
 
@@ -69,7 +70,8 @@ make_image() {
   truncate -s "${MIB}M" "$new"
   printf 'label: dos\nlabel-id: 0x77617970\nstart=2048, type=c, bootable\n' | sfdisk -q "$new"
   mkfs.vfat --invariant -F 32 -i 77617970 -n WAYPOST --offset 2048 "$new" $(((MIB * 2048 - 2048) / 2)) >/dev/null
-  (cd "$files" && mcopy -s -m -i "$new@@1M" -- $(find . -mindepth 1 -maxdepth 1 | sort) ::)
+  # In an order that does not depend on the folder's: that of the alphabet.
+  (cd "$files" && mcopy -s -m -i "$new@@1M" -- * ::)
   mv "$new" "$image"
 }
 

@@ -5,6 +5,7 @@
 # Nothing is installed, nothing needs root: packages of other processors are fetched through a private copy of apt's
 # state in the user's cache, and unpacked there.
 
+# shellcheck disable=SC2153
 SYSTEM=$ROOT/boards/system
 DEBIAN=$HOME/.cache/waypost/debian
 PATH=$PATH:/usr/sbin:/sbin
@@ -79,7 +80,8 @@ fetch_packages() {
 
 # The folder with the files of a package, unpacked once.
 unpacked() {
-  local folder=$DEBIAN/unpacked/$(basename "$1" .deb)
+  local folder
+  folder=$DEBIAN/unpacked/$(basename "$1" .deb)
   if ! [ -d "$folder" ]; then
     rm -rf "$folder.part" && mkdir -p "$folder.part"
     dpkg-deb -x "$1" "$folder.part"
@@ -106,35 +108,45 @@ find_system() {
   [ -f "$KERNEL/lib/modules/$KERNEL_VERSION/modules.dep" ] || depmod -b "$KERNEL" "$KERNEL_VERSION"
 }
 
-# Copies drivers and what they depend on.
-copy_modules() {
-  local root=$1 module file
-  shift
+# The files of drivers and of all they depend on, in the order they are to be loaded.
+driver_files() {
+  local module
   for module; do
-    modprobe -d "$KERNEL" -S "$KERNEL_VERSION" --show-depends "$module" || fail "the kernel has no driver '$module'"
-  done | sed -n "s|^insmod $KERNEL/\([^ ]*\).*|\1|p" | sort -u | while read -r file; do
-    install -D -m 644 "$KERNEL/$file" "$root/$file"
+    modprobe -d "$KERNEL" -S "$KERNEL_VERSION" --show-depends "$module" ||
+      fail "the kernel has no driver '$module'" || return
+  done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++'
+}
+
+# Copies drivers that are not there yet, compressed: they lie in memory until the last one is loaded. Prints their names.
+copy_drivers() {
+  local folder=$1 files file name
+  shift
+  files=$(driver_files "$@")
+  for file in $files; do
+    name=$(basename "$file" | sed 's/\.ko.*//').ko.xz
+    [ ! -f "$folder/$name" ] || continue
+    case $file in
+      *.xz) cp "$file" "$folder/$name" ;;
+      *) xz --check=crc32 <"$file" >"$folder/$name" ;;
+    esac
+    echo "$name"
   done
-  # They lie in memory until the last one is loaded: compressed, a quarter as long. Newer kernels have them so.
-  find "$root/lib/modules" -name '*.ko' -exec xz --check=crc32 {} +
-  # Without these lists depmod warns.
-  cp "$KERNEL/lib/modules/$KERNEL_VERSION"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$KERNEL_VERSION/"
-  depmod -b "$root" "$KERNEL_VERSION"
 }
 
 # Makes the initramfs of the loaded board: busybox, drivers, the files in `root`, and a binary.
 make_initramfs() {
-  local out=$1 binary=$2 root=$BUILT/$BOARD/root
+  local out=$1 binary=$2 root=$BUILT/$BOARD/root modules late
+  read -r -a modules <<<"${BOARD_MODULES//$'\n'/ }"
+  read -r -a late <<<"${BOARD_LATE_MODULES//$'\n'/ }"
   rm -rf "$root"
-  mkdir -p "$root"/{bin,dev,proc,sys,run,mnt}
+  mkdir -p "$root"/{bin,dev,proc,sys,run,mnt,drivers}
   cp -r "$SYSTEM/root/." "$root/"
   cp "$SYSTEM/waypost.txt" "$root/etc/"
-  printf '%s\n' $BOARD_MODULES >"$root/etc/modules"
-  printf '%s\n' $BOARD_LATE_MODULES >"$root/etc/modules.late"
   install -m 755 "$BUSYBOX/bin/busybox" "$binary" "$root/bin/"
   ln -s busybox "$root/bin/sh"
   ln -s bin/busybox "$root/init"
-  copy_modules "$root" $BOARD_MODULES $BOARD_LATE_MODULES
+  copy_drivers "$root/drivers" "${modules[@]}" >"$root/drivers/first"
+  copy_drivers "$root/drivers" "${late[@]}" >"$root/drivers/late"
   chmod -R u+rwX,go+rX,go-w "$root"
   find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   (cd "$root" && find . | sort | cpio --quiet -o -H newc -R 0:0 --reproducible) | gzip -9n >"$out"
