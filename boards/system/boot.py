@@ -148,20 +148,29 @@ def kill(guest):
 
 def set_wrong(guest):
     """Gives the server a setting it must refuse: it says so once, and serves again as soon as the setting is right."""
+    tries = set()
+
+    def third_try():
+        # The script that starts it sleeps after each refusal: not for us. A part of it has the same name, and came later.
+        pids = re.findall(r"\b\d+\b", guest.shell("kill $(pidof sleep); usleep 200000; pidof server"))
+        tries.update(sorted(pids, key=int)[:1])
+        return len(tries) >= 3
+
     guest.shell("cp /run/settings /run/right; echo PORT=99999 >>/run/settings; kill -9 $(pidof waypost)")
     guest.until_console(r"\nwaypost: PORT.* must be .*\n")
-    guest.shell("mv /run/right /run/settings")
-    guest.until("answer after a wrong setting was taken back", lambda: identity(guest), within=30)
+    guest.until("third try to start the server", third_try, within=30)
     said = len(re.findall(r"\nwaypost: PORT", guest.console))
     require(said == 1, f"the wrong setting was complained of {said} times")
+    guest.shell("mv /run/right /run/settings; kill $(pidof sleep)")
+    guest.until("answer after a wrong setting was taken back", lambda: identity(guest), within=20)
 
 
 def measure(guest):
     """Checks whose the server is and what the system writes to. Returns memory used, memory, and the server's share."""
     status = dict(re.findall(r"(\w+):\s+(.*)", guest.shell("cat /proc/$(pidof waypost)/status")))
-    require(set(status["Uid"].split() + status["Gid"].split()) == {"990"}, f"not a user of its own: {status}")
-    require(not any(int(status[caps], 16) for caps in ("CapEff", "CapPrm", "CapAmb")), f"capabilities: {status}")
-    require(status["NoNewPrivs"] == "1", f"new privileges are possible: {status}")
+    require(set(status["Uid"].split() + status["Gid"].split()) == {"990"}, f"not a user of its own: {status['Uid']}, {status['Gid']}")
+    require(not any(int(status[caps], 16) for caps in ("CapEff", "CapPrm", "CapAmb")), f"capabilities: {status['CapEff']}, {status['CapPrm']}, {status['CapAmb']}")
+    require(status["NoNewPrivs"] == "1", "new privileges are possible")
     mounts = [line.split() for line in guest.shell("cat /proc/mounts /proc/swaps").splitlines() if line]
     real = [mount for mount in mounts if mount[0].startswith("/dev/")]
     require(len(mounts) > 3 and not real, f"mounted or swapped to: {real or mounts}")
@@ -210,7 +219,7 @@ def main():
     parser.add_argument("--udp-port", type=int, default=6881)
     parser.add_argument("--ttl", type=int, help="the peer-ttl that was set")
     parser.add_argument("--says", action="append", default=[], help="a text the console must say (repeatable)")
-    parser.add_argument("--wrong", action="store_true", help="also try a wrong setting (10 s)")
+    parser.add_argument("--wrong", action="store_true", help="also try a wrong setting")
     parser.add_argument("--watchdog", action="store_true", help="also starve the watchdog (15 to 30 s)")
     parser.add_argument("--deadline", type=float, default=120, help="seconds for everything")
     parser.add_argument("--log", help="a file for all the console said")
