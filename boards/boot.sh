@@ -28,6 +28,9 @@ PEER_TTL = 77'
 take_card() {
   local built=$out/waypost-$BOARD.img
   "$ROOT/boards/$BOARD/build-image.sh" -o "$built"
+  "$ROOT/boards/$BOARD/build-image.sh" -o "$out/second.img" >/dev/null
+  cmp "$built" "$out/second.img" || fail "$BOARD: two builds of the image differ"
+  rm "$out/second.img"
   card=$out/boot.img files=$out/boot.files
   cp "$built" "$card"
   rm -rf "$files" && mkdir "$files"

@@ -55,7 +55,7 @@ CONF
   say "reading Debian's index for $arch" >&2
   # One index may be out of step with its mirror, and another do. Whether what we need is there, the download shows.
   foreign_apt "$arch" apt-get -qq update >"$state/update.log" 2>&1 || true
-  touch "$state/fresh"
+  ! foreign_apt "$arch" apt-cache show busybox-static >/dev/null 2>&1 || touch "$state/fresh"
 }
 
 # Fetches packages of an architecture that are not there yet, and prints the files' names, in order.
@@ -71,7 +71,11 @@ fetch_packages() {
       say "fetching ${file%.deb}" >&2
       # Into a folder first: apt checks the hash, but an interrupted download must not be taken for a whole one.
       rm -rf "$packages/partial" && mkdir "$packages/partial"
-      (cd "$packages/partial" && foreign_apt "$arch" apt-get -qq -o APT::Sandbox::User=root download "$package") >&2
+      (cd "$packages/partial" && foreign_apt "$arch" apt-get -qq -o APT::Sandbox::User=root download "$package") >&2 || {
+        # The index may be older than what the mirror has.
+        rm -f "$DEBIAN/$arch/fresh"
+        fail "cannot fetch $file; the next run reads the index again" || return
+      }
       mv "$packages/partial/"*.deb "$packages/$file"
     fi
     echo "$packages/$file"
@@ -133,11 +137,20 @@ copy_drivers() {
   done
 }
 
+# Holds waypost.txt against the settings there are: it must name each of them, and none else but HOSTNAME.
+check_settings() {
+  local names='s/.*Setting { *name: "\([a-z-]*\)".*/\1/p;s/^ *name: "\([a-z-]*\)",$/\1/p'
+  diff <(sed -n "$names" "$ROOT/src/config/settings.rs" | tr a-z- A-Z_ | sort) \
+    <(sed -n 's/^#\([A-Z_]*\)=.*/\1/p' "$SYSTEM/waypost.txt" | grep -vx HOSTNAME | sort) >&2 ||
+    fail "waypost.txt does not name the settings there are (<), or names others (>)"
+}
+
 # Makes the initramfs of the loaded board: busybox, drivers, the files in `root`, and a binary.
 make_initramfs() {
   local out=$1 binary=$2 root=$BUILT/$BOARD/root modules late
   read -r -a modules <<<"${BOARD_MODULES//$'\n'/ }"
   read -r -a late <<<"${BOARD_LATE_MODULES//$'\n'/ }"
+  check_settings
   rm -rf "$root"
   mkdir -p "$root"/{bin,dev,proc,sys,run,mnt,drivers}
   cp -r "$SYSTEM/root/." "$root/"
