@@ -158,9 +158,9 @@ def set_wrong(guest):
         return len(tries) >= 3
 
     guest.shell("cp /run/settings /run/right; echo PORT=99999 >>/run/settings; kill -9 $(pidof waypost)")
-    guest.until_console(r"\nwaypost: PORT.* must be .*\n")
+    guest.until_console(r"waypost: PORT.* must be ")
     guest.until("third try to start the server", third_try, within=30)
-    said = len(re.findall(r"\nwaypost: PORT", guest.console))
+    said = len(re.findall("waypost: PORT", guest.console))
     require(said == 1, f"the wrong setting was complained of {said} times")
     guest.shell("mv /run/right /run/settings; kill $(pidof sleep)")
     guest.until("answer after a wrong setting was taken back", lambda: identity(guest), within=20)
@@ -198,7 +198,7 @@ def check(guest, args):
     wall_clock = speak(guest, args.ttl)
     guest.until_console(r"Waypost is ready on \"\S+\":\n(?:  http://\S+/\n)+")
     # IPv6 needs a moment longer: first the router speaks, then the address is tried.
-    guest.until_console(r"\n  http://\[[0-9a-f:]+\]:\d+/\n")
+    guest.until_console(r"http://\[[0-9a-f:]+\]:\d+/\n")
     guest.until_console(r"server: user 990, group 990, no capabilities")
     for text in args.says:
         guest.until_console(re.escape(text), within=5)
