@@ -77,7 +77,7 @@ class Guest:
         line = f"echo BEGIN-$(({number}));{command};echo END-$(({number}))\n"
         self.qemu.stdin.write(line.encode())
         self.qemu.stdin.flush()
-        return self.until_console(rf"BEGIN-{number}\n((?:.*\n)*?)(?:.*)END-{number}\n", within=20).group(1)
+        return self.until_console(rf"BEGIN-{number}\n((?:.*\n)*?)(?:.*)END-{number}\n", within=40).group(1)
 
     def request(self, path, body=None):
         """The JSON of an answer over HTTP, or None if there is none."""
@@ -87,7 +87,7 @@ class Guest:
             request.add_header("Content-Type", "application/json")
         try:
             # Before the guest has an address, QEMU accepts a connection and then says nothing.
-            with urllib.request.urlopen(request, timeout=0.4 if body is None else 5) as answer:
+            with urllib.request.urlopen(request, timeout=0.4) as answer:
                 return json.load(answer)
         except (OSError, ValueError):
             return None
@@ -114,8 +114,9 @@ def require(condition, what):
 
 def speak(guest, ttl):
     """Announces over each protocol and finds over the other. Returns what the server thinks of its wall clock."""
-    answer = guest.request("/announce", {"id": "by-http", "endpoints": ["tcp://:9001"]})
-    require(answer and answer["registered"], f"announce over HTTP: {answer}")
+    body = {"id": "by-http", "endpoints": ["tcp://:9001"]}
+    answer = guest.until("answer to /announce", lambda: guest.request("/announce", body))
+    require(answer["registered"], f"announce over HTTP: {answer}")
     endpoint = f"{answer['you']}:9001"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.5)
@@ -123,7 +124,7 @@ def speak(guest, ttl):
         require(endpoint in found["peers"], f"announced over HTTP, not found over UDP: {found}")
         answer = guest.datagram(sock, {"type": "announce", "id": "2", "peer_id": "by-udp", "token": found["token"]})
         require(answer.get("registered"), f"announce over UDP: {answer}")
-    found = guest.request("/peers")
+    found = guest.until("answer to /peers", lambda: guest.request("/peers"))
     names = sorted(peer["id"] for peer in found["peers"])
     require(names == ["by-http", "by-udp"], f"announced over HTTP and UDP, found over HTTP: {found}")
     require(ttl is None or found["ttl"] == ttl, f"peers should live {ttl} s: {found}")
@@ -143,7 +144,7 @@ def kill(guest):
     before = guest.until("name of the server", lambda: identity(guest))
     guest.shell("kill -9 $(pidof waypost)")
     began = time.monotonic()
-    guest.until("answer after a kill", lambda: identity(guest) not in (None, before), within=20)
+    guest.until("answer after a kill", lambda: identity(guest) not in (None, before), within=40)
     return time.monotonic() - began
 
 
@@ -159,11 +160,11 @@ def set_wrong(guest):
 
     guest.shell("cp /run/settings /run/right; echo PORT=99999 >>/run/settings; kill -9 $(pidof waypost)")
     guest.until_console(r"waypost: PORT.* must be ")
-    guest.until("third try to start the server", third_try, within=30)
+    guest.until("third try to start the server", third_try, within=40)
     said = len(re.findall("waypost: PORT", guest.console))
     require(said == 1, f"the wrong setting was complained of {said} times")
     guest.shell("mv /run/right /run/settings; kill $(pidof sleep)")
-    guest.until("answer after a wrong setting was taken back", lambda: identity(guest), within=20)
+    guest.until("answer after a wrong setting was taken back", lambda: identity(guest), within=40)
 
 
 def measure(guest):
@@ -201,7 +202,7 @@ def check(guest, args):
     guest.until_console(r"http://\[[0-9a-f:]+\]:\d+/\n")
     guest.until_console(r"server: user 990, group 990, no capabilities")
     for text in args.says:
-        guest.until_console(re.escape(text), within=5)
+        guest.until_console(re.escape(text), within=10)
     respawned = kill(guest)
     if args.wrong:
         set_wrong(guest)
@@ -222,7 +223,7 @@ def main():
     parser.add_argument("--says", action="append", default=[], help="a text the console must say (repeatable)")
     parser.add_argument("--wrong", action="store_true", help="also try a wrong setting")
     parser.add_argument("--watchdog", action="store_true", help="also starve the watchdog (15 to 30 s)")
-    parser.add_argument("--deadline", type=float, default=120, help="seconds for everything")
+    parser.add_argument("--deadline", type=float, default=180, help="seconds for everything")
     parser.add_argument("--log", help="a file for all the console said")
     parser.add_argument("arguments", nargs="*", help="QEMU's")
     args = parser.parse_args()
