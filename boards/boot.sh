@@ -49,7 +49,8 @@ boot_machine() {
   case "$*" in
     *CARD*)
       arguments="$(cat "$files/cmdline.txt") $arguments"
-      checks=(--http-port 80 --ttl 77 --says 'there is no setting COLOUR' --says 'ready on "seed-7"' --says 'waypost.txt on the card')
+      checks=(--http-port 80 --ttl 77 --says 'there is no setting COLOUR' --says 'ready on "seed-7"'
+        --says 'waypost.txt on the card')
       before=$(sha256sum <"$card")
       ;;
     *)
@@ -61,7 +62,8 @@ boot_machine() {
   set -- "${@//CARD/$card}"
   set -- "${@//FILES/$files}"
   say "$BOARD: $machine, $memory MiB"
-  figures=$(python3 "$SYSTEM/boot.py" --qemu "$emulator" --network "$network" --log "$out/${machine%%,*}.log" "${checks[@]}" -- \
+  figures=$(python3 "$SYSTEM/boot.py" --qemu "$emulator" --network "$network" --log "$out/${machine%%,*}.log" \
+    "${checks[@]}" -- \
     -M "$machine" -m "$memory" "$@" -kernel "$kernel" -initrd "$initrd" -append "$arguments waypost.shell")
   [ -z "$before" ] || [ "$before" = "$(sha256sum <"$card")" ] || fail "$BOARD: the boot wrote to the card"
   printf '%s\t%s\t%s\t%s\n' "$BOARD" "$machine" "$memory" "$figures" >>"$TABLE"
@@ -70,6 +72,7 @@ boot_machine() {
 boot_board() {
   local out=$BUILT/$1 card="" files="" kernel initrd line
   load_board "$1"
+  [ -n "${BOARD_MACHINES:-}" ] || fail "$BOARD has no BOARD_MACHINES to be booted on"
   [ -f "$out/waypost" ] || "$ROOT/boards/build.sh" "$BOARD"
   if [ -x "$ROOT/boards/$BOARD/build-image.sh" ]; then
     take_card

@@ -171,7 +171,8 @@ def measure(guest):
     """Checks whose the server is and what the system writes to. Returns memory used, memory, and the server's share."""
     status = dict(re.findall(r"(\w+):\s+(.*)", guest.shell("cat /proc/$(pidof waypost)/status")))
     require(set(status["Uid"].split() + status["Gid"].split()) == {"990"}, f"not a user of its own: {status['Uid']}, {status['Gid']}")
-    require(not any(int(status[caps], 16) for caps in ("CapEff", "CapPrm", "CapAmb")), f"capabilities: {status['CapEff']}, {status['CapPrm']}, {status['CapAmb']}")
+    capabilities = [status[kind] for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb")]
+    require(not any(int(mask, 16) for mask in capabilities), f"capabilities: {capabilities}")
     require(status["NoNewPrivs"] == "1", "new privileges are possible")
     mounts = [line.split() for line in guest.shell("cat /proc/mounts /proc/swaps").splitlines() if line]
     real = [mount for mount in mounts if mount[0].startswith("/dev/")]
