@@ -2,43 +2,29 @@
 # The one command: every check a change must pass.
 #
 #   ./check.sh             all stages
-#   ./check.sh fast        what to run before each commit: fmt clippy nostd test
+#   ./check.sh fast        what to run before each commit: fmt clippy shell nostd test
+#   ./check.sh boards      what is about the boards: size reproduce emulate packages boot container cross
 #   ./check.sh STAGE ...   these stages, in this order; `./check.sh list` names them
 #
 # A failed stage does not stop the others. The tests run last, so that their results end the output.
-# A missing tool is installed by apt or cargo, and named when that happens; `fast` installs nothing.
+# A missing tool is installed by apt, cargo or pip, and named when that happens; `fast` installs nothing.
 set -euo pipefail
 cd "$(dirname "$0")"
+# shellcheck source=boards/lib.sh
+. boards/lib.sh
 
-ALL="fmt clippy features nostd doc deny fuzz-build size boards test"
-FAST="fmt clippy nostd test"
+BOARDS="size reproduce emulate packages boot container cross"
+ALL="fmt clippy features shell nostd doc deny fuzz-build $BOARDS test"
+FAST="fmt clippy shell nostd test"
 
 # Crates of cargo's that are installed when they are missing.
 CARGO_DENY_VERSION=0.20.2
 # A target without std, alloc in its build, 64-bit atomics or compare-and-swap: what builds here builds anywhere.
 BARE_TARGET=thumbv6m-none-eabi
-# Largest static binary, in bytes, per profile. It may shrink; it may grow only on purpose. On x86_64 with glibc an empty
-# program has 1,131,840 of them. Memory that is not all zero when new lands in the binary and shows up here, too.
-BUDGET_BOARD=1800000
-BUDGET_RELEASE=2000000
+# What a script ends with when this machine cannot do what it is for, and that is nobody's fault.
+SKIPPED=77
 
 fast=no
-
-say() { printf 'check: %s\n' "$*"; }
-fail() { say "$*" >&2; return 1; }
-
-# Runs a command as root.
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-# Installs Debian packages.
-apt_install() {
-  command -v apt-get >/dev/null || { fail "please install: $*"; return 1; }
-  say "installing by apt: $*"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
 
 stage_fmt() {
   cargo fmt -- --check
@@ -62,31 +48,25 @@ stage_features() {
   fi
 }
 
-# Finds a compiler with the sources of core: sets `core_rustc` and `core_cargo`.
-find_core_sources() {
-  local rustc
-  for rustc in rustc /usr/bin/rustc; do
-    if [ -d "$("$rustc" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/core" ]; then
-      core_rustc=$rustc core_cargo=cargo
-      [ "$rustc" = rustc ] || ! [ -x /usr/bin/cargo ] || core_cargo=/usr/bin/cargo
-      return 0
-    fi
-  done
-  return 1
+# Scripts are programs too.
+stage_shell() {
+  if ! command -v shellcheck >/dev/null; then
+    [ "$fast" = no ] || { say "skipped: shellcheck is not installed; ./check.sh shell installs it"; return 0; }
+    apt_install shellcheck
+  fi
+  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources
 }
 
 # The library for a bare target. Only core is built for it: a use of std or of alloc does not compile.
 stage_nostd() {
-  if ! find_core_sources; then
-    if [ "$fast" = yes ]; then
-      say "skipped: the sources of core are not installed; ./check.sh nostd installs them"
-      return 0
-    fi
-    apt_install rustc-web cargo-web rust-web-src
-    find_core_sources || fail "no compiler with the sources of core"
+  if [ "$fast" = yes ] && ! find_rust; then
+    say "skipped: the sources of core are not installed; ./check.sh nostd installs them"
+    return 0
   fi
-  say "$("$core_rustc" --version), $BARE_TARGET"
-  RUSTC_BOOTSTRAP=1 RUSTC=$(command -v "$core_rustc") "$core_cargo" build --locked --lib --no-default-features \
+  find_rust || boards/setup-debian.sh build
+  find_rust || fail "no compiler with the sources of core"
+  say "$("$RUSTC" --version), $BARE_TARGET"
+  RUSTC_BOOTSTRAP=1 "$CARGO" build --locked --lib --no-default-features \
     --target "$BARE_TARGET" -Zbuild-std=core --target-dir target/nostd
 }
 
@@ -116,37 +96,45 @@ stage_fuzz-build() {
   done
 }
 
-# Builds the static binary with a profile, and holds it against a budget in bytes.
-static_size() {
-  local profile=$1 budget=$2 host folder binary bytes
-  host=$(rustc -vV | sed -n 's/^host: //p')
-  folder=target/static/$host/$profile
-  binary=$folder/waypost
-  env "CARGO_TARGET_$(echo "$host" | tr 'a-z-' 'A-Z_')_RUSTFLAGS=-C target-feature=+crt-static" \
-    cargo build --locked --quiet --bin waypost --profile "$profile" --target "$host" --target-dir target/static
-  LC_ALL=C ldd "$binary" 2>&1 | grep -q 'statically linked\|not a dynamic executable' ||
-    fail "$binary is not statically linked"
-  bytes=$(stat -c %s "$binary")
-  say "$profile: statically linked, $bytes bytes of $budget"
-  [ "$bytes" -le "$budget" ] || fail "$binary is larger than its budget"
-}
-
+# The binary of each board, its size, and the memory it has resident.
 stage_size() {
-  static_size board "$BUDGET_BOARD"
-  static_size release "$BUDGET_RELEASE"
+  boards/setup-debian.sh build test
+  boards/build.sh
+  boards/measure.sh
 }
 
-# The program with each board's capacities, on this machine.
-stage_boards() {
-  local board count=0
-  for board in boards/*/board.env; do
-    [ -f "$board" ] || continue
-    say "$board"
-    # shellcheck source=/dev/null
-    (set -a && . "./$board" && cargo build --locked --profile board --target-dir target/boards)
-    count=$((count + 1))
-  done
-  [ "$count" -gt 0 ] || say "there is no boards/*/board.env, so there was nothing to build"
+# Built elsewhere once more, the binaries are the same.
+stage_reproduce() { boards/reproduce.sh; }
+
+# The tests on the processors of the boards.
+stage_emulate() {
+  boards/setup-debian.sh build test
+  boards/test.sh
+}
+
+# Packages for OpenWrt and for Debian. They, the images and the containers hold the binaries of the stage `size`.
+stage_packages() {
+  boards/setup-debian.sh packages
+  boards/openwrt/check.sh
+  boards/debian/check.sh
+}
+
+# Whole systems: the card image of the Raspberry Pi, and routers.
+stage_boot() {
+  boards/setup-debian.sh images
+  boards/boot.sh
+}
+
+# The container image.
+stage_container() {
+  boards/setup-debian.sh container
+  boards/docker/check.sh
+}
+
+# Cross.toml with the real cross.
+stage_cross() {
+  boards/setup-debian.sh cross
+  boards/cross/prove.sh
 }
 
 stage_test() { cargo test --locked --no-fail-fast; }
@@ -159,19 +147,20 @@ run_stage() {
   (set -e && "stage_$stage")
   status=$?
   set -e
-  local took=$((SECONDS - began))
-  if [ "$status" = 0 ]; then
-    table+=$(printf '%-12s ok     %5d s' "$stage" "$took")$'\n'
-  else
-    table+=$(printf '%-12s FAILED %5d s' "$stage" "$took")$'\n'
-    failed="$failed $stage"
-  fi
+  local took=$((SECONDS - began)) how
+  case $status in
+    0) how=ok ;;
+    "$SKIPPED") how=skipped ;;
+    *) how=FAILED failed="$failed $stage" ;;
+  esac
+  table+=$(printf '%-12s %-7s %5d s' "$stage" "$how" "$took")$'\n'
   say "$stage took $took s"
 }
 
 case "${1:-all}" in
   all) stages=$ALL ;;
   fast) stages=$FAST fast=yes ;;
+  boards) stages=$BOARDS ;;
   list) echo "$ALL" && exit 0 ;;
   -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" && exit 0 ;;
   *) stages=$* ;;

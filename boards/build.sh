@@ -22,25 +22,12 @@ SMALL=(-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-d
 
 build_by_zig() {
   find_rust || { fail "no compiler with the sources of its library; boards/setup-debian.sh installs one"; return 1; }
-  zig_env "${SMALL[@]}" -Clink-arg=-Oz
+  zig_env "${SMALL[@]}" -Clink-arg=-Oz "-Clink-arg=-Wl,-T,$ROOT/boards/small.ld"
   cargo-zigbuild zigbuild "$@" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 }
 
 build_by_cross() {
   cross build "$@"
-}
-
-# Sections that nothing loads: on MIPS they are a third of the file.
-strip_binary() {
-  local strip
-  for strip in llvm-strip rust-strip; do
-    if command -v $strip >/dev/null; then
-      $strip -s -R .pdr -R .comment "$1" -o "$2"
-      return
-    fi
-  done
-  say "no llvm-strip here: what cargo stripped has to do"
-  cp "$1" "$2"
 }
 
 build() {
@@ -50,7 +37,7 @@ build() {
   "build_by_$builder" --locked --quiet --bin waypost --profile board --no-default-features --features "$BOARD_FEATURES" \
     --target "$BOARD_TARGET" --target-dir "$cargo_out"
   mkdir -p "$out/$BOARD"
-  strip_binary "$cargo_out/$BOARD_TARGET/board/waypost" "$out/$BOARD/waypost"
+  cp "$cargo_out/$BOARD_TARGET/board/waypost" "$out/$BOARD/waypost"
   say "$BOARD: ${out#"$ROOT"/}/$BOARD/waypost, $(stat -c %s "$out/$BOARD/waypost") bytes"
 }
 

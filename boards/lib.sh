@@ -37,10 +37,62 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+# The version that is built.
+version() { sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
+
+# The one time of everything that is packed: of the last commit, or, where there is no git, the first of the year.
+source_date_epoch() {
+  echo "${SOURCE_DATE_EPOCH:-$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || echo 1767225600)}"
+}
+
+# Prints the binary of the loaded board.
+binary() {
+  local file=$BUILT/$BOARD/waypost
+  [ -f "$file" ] || { fail "$BOARD is not built: boards/build.sh $BOARD"; return 1; }
+  echo "$file"
+}
+
+# Prints the binary that this machine can run.
+host_binary() {
+  local board
+  for board in $(boards); do
+    (load_board "$board" && case $BOARD_TARGET in "$(uname -m)"-*) binary ;; *) exit 1 ;; esac) && return
+  done
+  fail "no board is built for $(uname -m)"
+}
+
+# Writes the licences of the loaded board's binary to a file.
+write_licences() {
+  find_rust || CARGO=cargo
+  CARGO=$CARGO "$ROOT/boards/third-party.py" "$BOARD_TARGET" "$BOARD_FEATURES" >"$1"
+}
+
+# Writes the SHA256SUMS of a folder of packages.
+checksums() {
+  (cd "$1" && sha256sum waypost_* >SHA256SUMS)
+}
+
 # The names of all boards.
 boards() {
   local file
   for file in "$ROOT"/boards/*/board.env; do basename "$(dirname "$file")"; done
+}
+
+# The boards that have a BOARD_... variable, as lines of BOARD and its value: what each is packaged as.
+boards_with() {
+  local board variable=BOARD_$1
+  for board in $(boards); do
+    (load_board "$board" && [ -z "${!variable:-}" ] || echo "$board ${!variable}")
+  done
+}
+
+# The board whose BOARD_... variable has this value.
+board_with() {
+  local board value
+  while read -r board value; do
+    [ "$value" != "$2" ] || { echo "$board"; return; }
+  done < <(boards_with "$1")
+  fail "no board has BOARD_$1=$2; there are: $(boards_with "$1" | cut -d' ' -f2- | paste -sd' ')"
 }
 
 # The first board of each target: what is built or tested for a target need not be for each of its boards.
@@ -90,4 +142,33 @@ zig_env() {
   # The self-contained start files of rustc's musl targets would be linked beside zig's own.
   export "$variable=-Clink-self-contained=no -Crelocation-model=static $*"
   export RUSTC_BOOTSTRAP=1
+}
+
+# Stops unless two texts are equal: what they are of, the wanted one, and the one that is there.
+same() {
+  diff -u --label wanted --label there <(echo "$2") <(echo "$3") || fail "not as it should be: $1"
+}
+
+# Stops unless the loaded board's binary is for the processor of an architecture of packages.
+check_machine() {
+  local machine
+  case $1 in
+    aarch64_* | arm64) machine='little endian AArch64' ;;
+    arm_* | armhf) machine='little endian ARM' ;;
+    mipsel_*) machine='little endian MIPS R3000' ;;
+    mips_*) machine='big endian MIPS R3000' ;;
+    amd64) machine='little endian Advanced Micro Devices X86-64' ;;
+    *) fail "no processor is known for packages of $1"; return 1 ;;
+  esac
+  same "the processor of $BOARD, packed for $1" "$machine" \
+    "$(LC_ALL=C readelf -h "$(binary)" | sed -n 's/^ *\(Data\|Machine\): *//p' | sed "s/2's complement, //" | paste -sd' ')"
+}
+
+# Stops unless the packages that are in target/packages are in a second build, too, equal byte for byte. Arguments: the
+# folder of the second build.
+check_reproducible() {
+  local package
+  for package in "$1"/waypost_*; do
+    cmp "$package" "$ROOT/target/packages/$(basename "$package")" || { fail "two builds of a package differ"; return 1; }
+  done
 }

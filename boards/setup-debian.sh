@@ -2,18 +2,18 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test images
+#   boards/setup-debian.sh build ...   only for these: build test packages images
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
 # shellcheck source=boards/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# A compiler with its library's sources, zig, and the one strip that takes every processor.
+# A compiler with its library's sources, and zig.
 setup_build() {
   find_rust || apt_install rustc-web cargo-web rust-web-src
   find_rust || fail "no compiler with the sources of its library: rustup component add rust-src"
-  apt_install gcc libc6-dev llvm binutils python3-venv ca-certificates
+  apt_install gcc libc6-dev python3-venv ca-certificates
   if ! [ -x "$ZIG_VENV/bin/cargo-zigbuild" ]; then
     say "installing by pip: ziglang $ZIG_VERSION, cargo-zigbuild $ZIGBUILD_VERSION"
     /usr/bin/python3 -m venv "$ZIG_VENV"
@@ -24,12 +24,15 @@ setup_build() {
 # Emulators of other processors for single programs.
 setup_test() { apt_install qemu-user-static; }
 
+# What takes packages apart: the shell of routers, make for the feed, readelf, lintian, systemd and what boots it.
+setup_packages() { apt_install busybox make binutils lintian systemd util-linux python3; }
+
 # What puts card images together, and emulators of whole machines.
 setup_images() {
   apt_install fdisk dosfstools mtools cpio kmod xz-utils python3 qemu-system-arm qemu-system-mips
 }
 
-ALL="build test images"
+ALL="build test packages images"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do

@@ -57,7 +57,8 @@ impl<'a> Endpoint<'a> {
         if text.len() > MAX_ENDPOINT_BYTES {
             return Err(BadEndpoint);
         }
-        let (scheme, rest) = text.split_once("://").ok_or(BadEndpoint)?;
+        let (scheme, rest) = text.split_once(':').ok_or(BadEndpoint)?;
+        let rest = rest.strip_prefix("//").ok_or(BadEndpoint)?;
         let (host, port) = rest.rsplit_once(':').ok_or(BadEndpoint)?;
         if !is_scheme(scheme) {
             return Err(BadEndpoint);

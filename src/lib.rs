@@ -62,3 +62,5 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "std")]
 pub mod net;
+#[cfg(feature = "std")]
+mod quoted;

@@ -9,6 +9,8 @@ use std::io::Write as _;
 
 use argh::{EarlyExit, FromArgs};
 
+use crate::quoted::Quoted;
+
 /// How the program ends: the exit codes are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -45,7 +47,9 @@ enum Command {
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments = match texts(arguments.into_iter().skip(1)) {
         Ok(arguments) => arguments,
-        Err(argument) => return complain(format_args!("not UTF-8: {argument:?}"), Exit::Usage),
+        Err(argument) => {
+            return complain(format_args!("not UTF-8: {}", Quoted(&argument.to_string_lossy())), Exit::Usage);
+        }
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match Waypost::from_args(&["waypost"], &arguments) {

@@ -1,8 +1,8 @@
 //! `waypost serve`: reads the configuration, takes its memory and its sockets, says what it is, and serves.
 
 use std::cell::RefCell;
-use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::fmt::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use argh::FromArgs;
@@ -129,6 +129,7 @@ impl Serve {
 
 /// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
 fn serve(config: Config, clock: Clock) -> Result<Ending, String> {
+    process::renounce_new_privileges();
     process::keep_pages_small();
     let seed = process::seed().map_err(|error| format!("no randomness from the system: {error}"))?;
     let mut signals = EndSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
@@ -138,7 +139,8 @@ fn serve(config: Config, clock: Clock) -> Result<Ending, String> {
     let mut memory = MEMORY.try_lock().map_err(|_| "another server runs in this process")?;
     let Memory { storage, connections } = &mut *memory;
     let engine = RefCell::new(storage.engine(config.engine, &seed));
-    describe(&sockets, &engine.borrow(), clock).map_err(|error| error.to_string())?;
+    let description = description(&sockets, &engine.borrow(), clock);
+    say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
     let server = Server { sockets, engine: &engine, connections, clock };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
 }
@@ -155,36 +157,38 @@ fn check_descriptors() {
     }
 }
 
-/// Prints what the server is: a fact a line, `ready` last.
-fn describe(sockets: &Sockets, engine: &Engine<'_>, clock: Clock) -> Result<(), Box<dyn std::error::Error>> {
+/// What the server is: a fact a line, `ready` last.
+fn description(sockets: &Sockets, engine: &Engine<'_>, clock: Clock) -> io::Result<String> {
     let mut text = String::new();
-    let mut listening = |protocol: &str, addr: SocketAddr| writeln!(text, "listening  {protocol:<4}  {addr}");
+    let mut put = |line: fmt::Arguments<'_>| {
+        // A string takes everything.
+        let _ = writeln!(text, "{line}");
+    };
     for socket in &sockets.tcp {
-        listening("http", socket.local_addr()?)?;
+        put(format_args!("listening  http  {}", socket.local_addr()?));
     }
     for socket in &sockets.udp {
-        listening("udp", socket.local_addr()?)?;
+        put(format_args!("listening  udp   {}", socket.local_addr()?));
     }
     if sockets.udp.is_empty() {
-        writeln!(text, "listening  udp   off")?;
+        put(format_args!("listening  udp   off"));
     }
     if let Some(cause) = &sockets.no_ipv6 {
-        writeln!(text, "ipv6       none: {cause}")?;
+        put(format_args!("ipv6       none: {cause}"));
     }
-    let settings = engine.settings();
     let identity: String =
         engine.bootstrap_id().iter().flat_map(|&byte| hex::encode(byte)).map(char::from).collect();
-    writeln!(text, "identity   {identity}")?;
-    write!(text, "capacity   {} peers, {MAX_CONNECTIONS} connections, ", engine.peers().capacity())?;
-    match settings.networks.len() {
-        0 => writeln!(text, "any network")?,
-        1 => writeln!(text, "1 network")?,
-        networks => writeln!(text, "{networks} networks")?,
-    }
-    writeln!(text, "mdns       not in this build")?;
+    put(format_args!("identity   {identity}"));
+    let (peers, networks) = (engine.peers().capacity(), engine.settings().networks.len());
+    let networks = match networks {
+        0 => "any network".into(),
+        1 => "1 network".into(),
+        _ => format!("{networks} networks"),
+    };
+    put(format_args!("capacity   {peers} peers, {MAX_CONNECTIONS} connections, {networks}"));
+    put(format_args!("mdns       not in this build"));
     let (fixed, ceiling) = (memory::FIXED_BYTES, memory::CEILING_BYTES);
-    writeln!(text, "memory     {fixed} bytes fixed, resident at most {ceiling} bytes")?;
-    write!(text, "ready      in {} ms", clock.now().as_ms())?;
-    say(text);
-    Ok(())
+    put(format_args!("memory     {fixed} bytes fixed, resident at most {ceiling} bytes"));
+    put(format_args!("ready      in {} ms", clock.now().as_ms()));
+    Ok(text)
 }

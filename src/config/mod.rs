@@ -16,6 +16,7 @@ use heapless::Vec;
 
 use crate::engine::Settings;
 use crate::limits::{DEFAULT_TTL_S, MAX_BIND_ADDRESSES};
+use crate::quoted::Quoted;
 
 pub use settings::{SETTINGS, Setting};
 
@@ -115,7 +116,8 @@ impl Config {
         texts.into_iter().try_for_each(|text| {
             setting
                 .set(self, origin, text)
-                .map_err(|problem| ConfigError(format!("{} {text:?}: {problem}", setting.called(origin))))
+                .map_err(|problem| format!("{} {}: {problem}", setting.called(origin), Quoted(text)))
+                .map_err(ConfigError)
         })
     }
 

@@ -191,7 +191,8 @@ fn push<T, const MAX: usize>(list: &mut Vec<T, MAX>, value: T) -> Result<(), Pro
 fn service(text: &str) -> Result<(), Problem> {
     let fits = (1..=MAX_SERVICE_BYTES).contains(&text.len());
     let clean = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let hyphens = text.starts_with('-') || text.ends_with('-') || text.contains("--");
+    let hyphens =
+        text.starts_with('-') || text.ends_with('-') || text.as_bytes().windows(2).any(|pair| pair == b"--");
     let letter = text.bytes().any(|b| b.is_ascii_alphabetic());
     if fits && clean && letter && !hyphens {
         Ok(())

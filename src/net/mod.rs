@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod listen;
 pub mod memory;
+pub mod names;
 mod places;
 pub mod process;
 pub mod signal;
@@ -15,11 +16,12 @@ mod udp;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_io::{Async, Timer};
-use smol::LocalExecutor;
 use smol::future::{or, pending, yield_now};
+use smol::{LocalExecutor, Task};
 
 use crate::engine::Engine;
 use crate::engine::http::Connection;
@@ -52,19 +54,19 @@ impl Server<'_, '_> {
         let Self { sockets, engine, connections, clock } = self;
         let places = Places::new(connections.len());
         let executor = LocalExecutor::new();
-        executor.spawn(keep_up(&places, engine, clock)).detach();
+        start(&executor, keep_up(&places, engine, clock)).detach();
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
-            doors.push(executor.spawn(tcp::accept(Async::new(listener)?, &places, engine, clock)));
+            doors.push(start(&executor, tcp::accept(Async::new(listener)?, &places, engine, clock)));
         }
         for socket in sockets.udp {
-            doors.push(executor.spawn(udp::answer(Async::new(socket)?, engine, clock)));
+            doors.push(start(&executor, udp::answer(Async::new(socket)?, engine, clock)));
         }
         // Places are used in order, so their tasks can wait in order to be made: a quiet server has few.
         let staff = async {
             for ((at, place), connection) in places.iter().zip(connections) {
                 place.first_arrival().await;
-                executor.spawn(tcp::keep((at, place), &places, connection, engine, clock)).detach();
+                start(&executor, tcp::keep((at, place), &places, connection, engine, clock)).detach();
             }
             pending().await
         };
@@ -80,6 +82,12 @@ impl Server<'_, '_> {
         };
         Ok(executor.run(or(serve, staff)).await)
     }
+}
+
+/// Starts a task of the server. In a box, so that one copy of the executor's code serves all kinds of tasks.
+fn start<'w>(executor: &LocalExecutor<'w>, work: impl Future<Output = ()> + 'w) -> Task<()> {
+    let work: Pin<Box<dyn Future<Output = ()> + 'w>> = Box::pin(work);
+    executor.spawn(work)
 }
 
 /// Does what has to be done now and then, for ever: expiry, deadlines, and looking at the clock on the wall.

@@ -1,4 +1,4 @@
-//! What the server asks of its process: random bytes, descriptors, small pages, and how much memory it has.
+//! What the server asks of its process: random bytes, descriptors, no privileges, small pages, and how much memory it has.
 
 use crate::rng::Seed;
 
@@ -26,6 +26,14 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
         Ok(()) => raised,
         Err(_) => now,
     }
+}
+
+/// Gives up for good the way to more privileges: no program that this process or a child of it starts can have more, not
+/// even one that is setuid. A supervisor may have done it already; some can only do it in a jail (procd).
+pub fn renounce_new_privileges() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // Kernels before 3.5 do not know it, and have nothing to be told.
+    let _ = rustix::thread::set_no_new_privs(true);
 }
 
 /// Keeps the system from backing the server's memory with huge pages: a single byte used would make 2 MiB resident.
@@ -90,6 +98,13 @@ mod tests {
         let bytes = resident.bytes().unwrap();
         assert!(resident.bytes().is_some(), "it can be asked again");
         assert!((100_000..10_000_000_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn new_privileges_are_renounced() {
+        renounce_new_privileges();
+        // Of the thread that asked, which in a server is the first one.
+        assert!(rustix::thread::no_new_privs().unwrap());
     }
 
     #[test]

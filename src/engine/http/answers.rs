@@ -117,7 +117,6 @@ fn show(now: Instant, engine: &Engine<'_>, page: Page, out: &mut Writer<'_>) -> 
 
 fn health(now: Instant, engine: &Engine<'_>) -> HealthBody {
     let degraded = engine.peers.len() >= engine.peers.capacity() || engine.stats.limits_bite(now);
-    let tenths_of_mb = engine.resident_bytes.saturating_mul(10) / (1024 * 1024);
     HealthBody {
         status: if degraded { "degraded" } else { "healthy" },
         uptime_seconds: now.as_s(),
@@ -126,7 +125,6 @@ fn health(now: Instant, engine: &Engine<'_>) -> HealthBody {
             total: engine.stats.total_requests(),
             rate_per_minute: engine.stats.requests_per_minute(),
         },
-        memory_mb: f32::from(u16::try_from(tenths_of_mb).unwrap_or(u16::MAX)) / 10.0,
-        version: bodies::VERSION,
+        memory_tenths_of_mb: engine.resident_bytes.saturating_mul(10) / (1024 * 1024),
     }
 }
