@@ -70,33 +70,25 @@ boot_machine() {
 }
 
 boot_board() {
-  local out=$BUILT/$1 card="" files="" kernel initrd line
+  local out=$BUILT/$1 card="" files="" kernel initrd binary line
   load_board "$1"
   [ -n "${BOARD_MACHINES:-}" ] || fail "$BOARD has no BOARD_MACHINES to be booted on"
-  [ -f "$out/waypost" ] || "$ROOT/boards/build.sh" "$BOARD"
   if [ -x "$ROOT/boards/$BOARD/build-image.sh" ]; then
     take_card
   else
+    binary=$(binary)
     find_system
     kernel=$(find "$KERNEL/boot" -name 'vmlinu[xz]-*')
     initrd=$out/initrd.gz
-    make_initramfs "$initrd" "$out/waypost"
+    make_initramfs "$initrd" "$binary"
   fi
   while read -r -a line; do
     [ ${#line[@]} = 0 ] || boot_machine "${line[@]}" </dev/null
   done <<<"$BOARD_MACHINES"
 }
 
-# The boards that can be booted.
-boards_with_machines() {
-  local board
-  for board in $(boards); do
-    (load_board "$board" && [ -z "${BOARD_MACHINES:-}" ]) || echo "$board"
-  done
-}
-
 # shellcheck disable=SC2046
-[ $# -gt 0 ] || set -- $(boards_with_machines)
+[ $# -gt 0 ] || set -- $(boards_with KERNEL_PACKAGE | cut -d' ' -f1)
 for board; do
   (boot_board "$board")
 done

@@ -24,7 +24,7 @@ while getopts o:x option; do
     *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
   esac
 done
-binary=$BUILT/$BOARD/waypost
+binary=$(binary)
 files=$BUILT/$BOARD/card
 # 64 MiB, a power of two because QEMU insists on it; the partition begins after the first of them.
 MIB=64
@@ -55,9 +55,7 @@ collect_files() {
   cp "$BUSYBOX/usr/share/doc/busybox-static/copyright" "$files/licences/busybox.txt"
   # Both name this licence, and expect it where Debian has it.
   cp /usr/share/common-licenses/GPL-2 "$files/licences/gpl-2.txt"
-  cp "$SYSTEM/musl.txt" "$files/licences/"
-  cp "$ROOT/LICENSE-MIT" "$files/licences/waypost-mit.txt"
-  cp "$ROOT/LICENSE-APACHE" "$files/licences/waypost-apache.txt"
+  write_licences "$files/licences/waypost.txt"
   sed -e "s|@linux@|$(source_of "$KERNEL_DEB")|" -e "s|@busybox@|$(source_of "$BUSYBOX_DEB")|" \
     -e "s|@firmware@|$(source_of "$firmware_deb")|" "$here/licences.txt" >"$files/licences/README.txt"
   # FAT knows no users and no links; what it does keep is the time.
@@ -75,7 +73,6 @@ make_image() {
   mv "$new" "$image"
 }
 
-[ -f "$binary" ] || "$ROOT/boards/build.sh" "$BOARD"
 image=$(realpath "$image")
 find_system
 collect_files

@@ -11,7 +11,7 @@ DEBIAN=$HOME/.cache/waypost/debian
 PATH=$PATH:/usr/sbin:/sbin
 
 # The time of every file made here, so that two runs make the same bytes.
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || echo 1767225600)}
+SOURCE_DATE_EPOCH=$(source_date_epoch)
 export SOURCE_DATE_EPOCH TZ=UTC LC_ALL=C
 
 # Runs a program of apt's for an architecture, with a state of its own.
