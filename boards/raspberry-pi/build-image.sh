@@ -29,10 +29,10 @@ files=$BUILT/$BOARD/card
 # 64 MiB, a power of two because QEMU insists on it; the partition begins after the first of them.
 MIB=64
 
-# The version of a Debian source package, as `apt-get source` takes it.
+# The Debian sources of a package and of what is linked into it, as `apt-get source` takes them.
 source_of() {
   # shellcheck disable=SC2016
-  dpkg-deb --showformat '${source:Package}=${source:Version}' -W "$1"
+  dpkg-deb --showformat '${source:Package}=${source:Version}, ${Built-Using}' -W "$1" | sed 's/ (= \([^)]*\))/=\1/g;s/, */ /g;s/ *$//'
 }
 
 # Everything that is on the card, as a folder.
@@ -53,8 +53,11 @@ collect_files() {
   cp "$firmware/usr/share/doc/raspi-firmware/copyright" "$files/licences/firmware.txt"
   cp "$KERNEL/usr/share/doc/linux-image-$KERNEL_VERSION/copyright" "$files/licences/linux.txt"
   cp "$BUSYBOX/usr/share/doc/busybox-static/copyright" "$files/licences/busybox.txt"
-  # Both name this licence, and expect it where Debian has it.
+  # Debian's busybox has Debian's C library in it.
+  cp /usr/share/doc/libc6/copyright "$files/licences/glibc.txt"
+  # They name these licences, and expect them where Debian has them.
   cp /usr/share/common-licenses/GPL-2 "$files/licences/gpl-2.txt"
+  cp /usr/share/common-licenses/LGPL-2.1 "$files/licences/lgpl-2.1.txt"
   write_licences "$files/licences/waypost.txt"
   sed -e "s|@linux@|$(source_of "$KERNEL_DEB")|" -e "s|@busybox@|$(source_of "$BUSYBOX_DEB")|" \
     -e "s|@firmware@|$(source_of "$firmware_deb")|" "$here/licences.txt" >"$files/licences/README.txt"
