@@ -42,7 +42,7 @@ take_card() {
 
 # Boots one machine, a line of BOARD_MACHINES, and adds a line to the table.
 boot_machine() {
-  local emulator=$1 machine=$2 memory=$3 network=$4 arguments="" checks=() before="" figures
+  local qemu=$1 machine=$2 memory=$3 network=$4 arguments="" checks=() before="" figures
   shift 4
   while [ "$1" != -- ]; do arguments+=" $1" && shift; done
   shift
@@ -62,7 +62,7 @@ boot_machine() {
   set -- "${@//CARD/$card}"
   set -- "${@//FILES/$files}"
   say "$BOARD: $machine, $memory MiB"
-  figures=$(python3 "$SYSTEM/boot.py" --qemu "$emulator" --network "$network" --log "$out/${machine%%,*}.log" \
+  figures=$(python3 "$SYSTEM/boot.py" --qemu "$qemu" --network "$network" --log "$out/${machine%%,*}.log" \
     "${checks[@]}" -- \
     -M "$machine" -m "$memory" "$@" -kernel "$kernel" -initrd "$initrd" -append "$arguments waypost.shell")
   [ -z "$before" ] || [ "$before" = "$(sha256sum <"$card")" ] || fail "$BOARD: the boot wrote to the card"

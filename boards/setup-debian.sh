@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test packages images
+#   boards/setup-debian.sh build ...   only for these: build test packages images container
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -32,7 +32,19 @@ setup_images() {
   apt_install fdisk dosfstools mtools cpio kmod xz-utils python3 qemu-system-arm qemu-system-mips
 }
 
-ALL="build test packages images"
+# Containers. Without root podman needs more.
+setup_container() {
+  apt_install podman runc python3-venv ca-certificates mmdebstrap
+  [ "$(id -u)" = 0 ] || apt_install uidmap slirp4netns fuse-overlayfs
+  setup_test
+  if ! [ -x "$COMPOSE_VENV/bin/podman-compose" ]; then
+    say "installing by pip: podman-compose $COMPOSE_VERSION"
+    /usr/bin/python3 -m venv "$COMPOSE_VENV"
+    "$COMPOSE_VENV/bin/pip" install -q podman-compose=="$COMPOSE_VERSION"
+  fi
+}
+
+ALL="build test packages images container"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do
