@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test packages container
+#   boards/setup-debian.sh build ...   only for these: build test packages images container
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -27,6 +27,11 @@ setup_test() { apt_install qemu-user-static; }
 # What takes packages apart: the shell of routers, make for the feed, readelf, lintian, systemd and what boots it.
 setup_packages() { apt_install busybox make binutils lintian systemd util-linux python3; }
 
+# What puts card images together, and emulators of whole machines.
+setup_images() {
+  apt_install fdisk dosfstools mtools cpio kmod xz-utils python3 qemu-system-arm qemu-system-mips
+}
+
 # Containers. Without root podman needs more.
 setup_container() {
   apt_install podman runc python3-venv ca-certificates mmdebstrap
@@ -39,7 +44,7 @@ setup_container() {
   fi
 }
 
-ALL="build test packages container"
+ALL="build test packages images container"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do
