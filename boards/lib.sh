@@ -13,6 +13,9 @@ ZIGBUILD_VERSION=0.24.0
 ZIG_VENV=${WAYPOST_ZIG_VENV:-$HOME/.cache/waypost/zig-$ZIG_VERSION-$ZIGBUILD_VERSION}
 unset WAYPOST_ZIG_VENV
 PATH=$ZIG_VENV/bin:$PATH
+# cross, for what proves that it works. Developers have their own.
+CROSS_VERSION=0.2.5
+CROSS_ROOT=$HOME/.cache/waypost/cross-$CROSS_VERSION
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 fail() { say "$*" >&2; return 1; }
