@@ -23,14 +23,15 @@ toolchain=$cache/rustup/toolchains/stable-x86_64-unknown-linux-gnu
 
 # Podman as this script needs it, whatever /etc says; cross passes these variables on.
 configure_podman() {
-  local files
-  files=$(ulimit -Hn)
-  # zig opens more files at once than the usual 1024.
+  local files processes
+  # zig opens more files at once than the usual 1024. More than what this shell may have, nobody can be given.
+  files=$(ulimit -Hn) processes=$(ulimit -Hu)
   [ "$files" != unlimited ] && [ "$files" -lt 20000 ] || files=20000
+  [ "$processes" != unlimited ] && [ "$processes" -lt 20000 ] || processes=20000
   cat >"$work/containers.conf" <<EOF
 [containers]
 netns = "host"
-default_ulimits = ["nofile=$files:$files"]
+default_ulimits = ["nofile=$files:$files", "nproc=$processes:$processes"]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
