@@ -46,6 +46,14 @@ EOF
   export CONTAINERS_CONF=$work/containers.conf CONTAINERS_STORAGE_CONF=$work/storage.conf
 }
 
+# Runs a command that succeeds wherever containers can run.
+can() {
+  if ! "$@" >"$work/podman.log" 2>&1; then
+    say "skipped: containers cannot run here: $(tail -n 1 "$work/podman.log")"
+    exit $CANNOT
+  fi
+}
+
 # Debian as in the official image, with this machine's package sources, certificates and settings of pip.
 make_base_image() {
   local sources=/etc/apt/sources.list.d/debian.sources hooks=()
@@ -99,7 +107,7 @@ EOF
 
 # What is in containers at the end was left by a `cross` that was stopped.
 clean_up() {
-  podman ps --quiet | xargs --no-run-if-empty podman kill >/dev/null 2>&1 || true
+  podman ps --quiet --filter "label=waypost-prove=$$" | xargs --no-run-if-empty podman kill >/dev/null 2>&1 || true
   # The storage driver mounts its own folder on itself.
   ! mountpoint -q "$cache/containers/overlay" || umount "$cache/containers/overlay" || true
 }
@@ -142,7 +150,7 @@ prove() {
     export "$image=localhost/waypost-cross"
   fi
   say "cross test --target $BOARD_TARGET ${tests[*]}"
-  nice cross test --locked --no-fail-fast --target "$BOARD_TARGET" "${tests[@]}" 2>&1 | tee "$log"
+  cross test --locked --no-fail-fast --target "$BOARD_TARGET" "${tests[@]}" 2>&1 | tee "$log"
   unset "$image"
   say "$BOARD_TARGET: $(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$log") tests passed in cross," \
     "$((SECONDS - began)) s"
@@ -157,15 +165,13 @@ boards/setup-debian.sh cross
 mkdir -p "$work" "$cache"
 configure_podman
 trap clean_up EXIT
+can podman info
 make_base_image
-if ! podman run --rm --network none "$BASE" true 2>"$work/podman.log"; then
-  say "skipped: containers cannot run here: $(tail -n 1 "$work/podman.log")"
-  exit $CANNOT
-fi
+can podman run --rm --network none "$BASE" true
 make_toolchain
 make_rustup_shim
 export RUSTUP_HOME=$cache/rustup CARGO_TARGET_DIR=$work/tests
-export CROSS_CONTAINER_ENGINE=podman CROSS_CUSTOM_TOOLCHAIN=1 CROSS_CONTAINER_OPTS="--network none"
+export CROSS_CONTAINER_ENGINE=podman CROSS_CUSTOM_TOOLCHAIN=1 CROSS_CONTAINER_OPTS="--network none --label waypost-prove=$$"
 export CROSS_BUILD_OPTS="--quiet --pull=never"
 
 # shellcheck disable=SC2046
