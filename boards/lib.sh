@@ -16,6 +16,9 @@ unset WAYPOST_ZIG_VENV
 COMPOSE_VERSION=1.6.0
 COMPOSE_VENV=$HOME/.cache/waypost/podman-compose-$COMPOSE_VERSION
 PATH=$ZIG_VENV/bin:$PATH
+# cross, for what proves that it works. Developers have their own.
+CROSS_VERSION=0.2.5
+CROSS_ROOT=$HOME/.cache/waypost/cross-$CROSS_VERSION
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 fail() { say "$*" >&2; return 1; }

@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test packages images container
+#   boards/setup-debian.sh build ...   only for these: build test packages images container cross
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -44,7 +44,17 @@ setup_container() {
   fi
 }
 
-ALL="build test packages images container"
+# What boards/cross/prove.sh needs: containers, a compiler to put into them, and cross.
+setup_cross() {
+  setup_test
+  apt_install podman runc mmdebstrap patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
+  if ! [ -x "$CROSS_ROOT/bin/cross" ]; then
+    say "installing by cargo: cross $CROSS_VERSION"
+    cargo install --quiet --locked --root "$CROSS_ROOT" cross@"$CROSS_VERSION"
+  fi
+}
+
+ALL="build test packages images container cross"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do

@@ -3,17 +3,36 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 /// How long a test waits for what must come. Never waited out by a test that passes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The program, with nothing in its environment that could configure it. `WAYPOST_TEST_RUNNER` may name an emulator
-/// and its arguments.
+/// The emulator that the program needs, and its arguments; empty if it needs none. `WAYPOST_TEST_RUNNER` names one, else
+/// it is what cargo runs these tests by: `CARGO_TARGET_..._RUNNER` (the images of `cross` set it), or `runner` in
+/// `.cargo/config.toml`.
+pub fn runner() -> String {
+    if let Ok(runner) = std::env::var("WAYPOST_TEST_RUNNER") {
+        return runner;
+    }
+    // target/TARGET/debug/waypost; without a TARGET there is nothing of that name.
+    let target = Path::new(env!("CARGO_BIN_EXE_waypost")).ancestors().nth(2).unwrap().file_name().unwrap();
+    let target = target.to_str().unwrap();
+    let variable = format!("CARGO_TARGET_{}_RUNNER", target.to_uppercase().replace('-', "_"));
+    std::env::var(variable).unwrap_or_else(|_| {
+        let config = include_str!("../../.cargo/config.toml");
+        let table = config.split_once(&format!("[target.{target}]\n")).map_or("", |(_, rest)| rest);
+        let mut lines = table.lines().take_while(|line| !line.starts_with('['));
+        lines.find_map(|line| line.strip_prefix("runner = ")).unwrap_or_default().trim_matches('"').into()
+    })
+}
+
+/// The program, with nothing in its environment that could configure it.
 pub fn waypost() -> Command {
     let program = env!("CARGO_BIN_EXE_waypost");
-    let runner = std::env::var("WAYPOST_TEST_RUNNER").unwrap_or_default();
+    let runner = runner();
     let mut words = runner.split_whitespace().chain([program]);
     let mut command = Command::new(words.next().unwrap());
     command.args(words).env_clear();
