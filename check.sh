@@ -54,7 +54,7 @@ stage_shell() {
     [ "$fast" = no ] || { say "skipped: shellcheck is not installed; ./check.sh shell installs it"; return 0; }
     apt_install shellcheck
   fi
-  git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources
+  git grep -lzE '^(#!.*[/ ](ba|da)?sh( |$)|# shellcheck shell=)' | xargs -0 shellcheck --external-sources
 }
 
 # The library for a bare target. Only core is built for it: a use of std or of alloc does not compile.
