@@ -2,7 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-#   boards/setup-debian.sh build ...   only for these: build test cross
+#   boards/setup-debian.sh build ...   only for these: build test packages container cross
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -24,17 +24,34 @@ setup_build() {
 # Emulators of other processors for single programs.
 setup_test() { apt_install qemu-user-static; }
 
+# What takes packages apart: the shell of routers, make for the feed, readelf, lintian, systemd and what boots it.
+setup_packages() { apt_install busybox make binutils lintian systemd util-linux python3; }
+
+# Containers. Without root podman needs more.
+setup_container() {
+  apt_install podman runc python3-venv ca-certificates mmdebstrap
+  [ "$(id -u)" = 0 ] || apt_install uidmap slirp4netns fuse-overlayfs
+  setup_test
+  if ! [ -x "$COMPOSE_VENV/bin/podman-compose" ]; then
+    say "installing by pip: podman-compose $COMPOSE_VERSION"
+    /usr/bin/python3 -m venv "$COMPOSE_VENV"
+    "$COMPOSE_VENV/bin/pip" install -q podman-compose=="$COMPOSE_VERSION"
+  fi
+}
+
 # What boards/cross/prove.sh needs: containers, a compiler to put into them, and cross.
 setup_cross() {
   setup_test
-  apt_install podman runc mmdebstrap patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
+  apt_install podman runc mmdebstrap ca-certificates
+  [ "$(id -u)" = 0 ] || apt_install uidmap slirp4netns fuse-overlayfs
+  apt_install patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
   if ! [ -x "$CROSS_ROOT/bin/cross" ]; then
     say "installing by cargo: cross $CROSS_VERSION"
     cargo install --quiet --locked --root "$CROSS_ROOT" cross@"$CROSS_VERSION"
   fi
 }
 
-ALL="build test cross"
+ALL="build test packages container cross"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do

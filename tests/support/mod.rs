@@ -124,9 +124,20 @@ impl Server {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end, and returns its exit code.
+    /// Waits for its end, and returns its exit code. A server that hangs is killed, and has none.
+    #[cfg(unix)]
     pub fn wait(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let (ended, watched) = std::sync::mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            if watched.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        });
+        let code = self.child.wait().unwrap().code();
+        drop(ended);
+        watchdog.join().unwrap();
+        code
     }
 
     /// Opens an HTTP connection.
