@@ -108,9 +108,11 @@ EOF
 
 # What is in containers at the end was left by a `cross` that was stopped.
 clean_up() {
-  podman ps --quiet --filter "label=waypost-prove=$$" | xargs --no-run-if-empty podman kill >/dev/null 2>&1 || true
-  # The storage driver mounts its own folder on itself.
-  ! mountpoint -q "$cache/containers/overlay" || umount "$cache/containers/overlay" || true
+  {
+    podman ps --quiet --filter "label=waypost-prove=$$" | xargs --no-run-if-empty podman kill
+    # The storage driver mounts its own folder on itself. It stays while another run needs it.
+    ! mountpoint -q "$cache/containers/overlay" || umount "$cache/containers/overlay"
+  } >/dev/null 2>&1 || true
 }
 
 # The crates, and those of the standard library: what runs in a container reaches no network.
