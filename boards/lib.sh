@@ -178,9 +178,11 @@ set_emulator() {
 }
 
 # Starts the server of COMMAND ... on free ports of 127.0.0.1, without limits on requests, and waits for its first
-# answer. Sets `server_pid`, `server_http`, `server_udp` (ports) and `server_first_ms`, from start to that answer.
+# answer. Sets `server_pid`, `server_http`, `server_udp` (ports), `server_out` (the lines it printed) and
+# `server_first_ms`, from start to that answer.
 start_server() {
-  local began line in server_out=() status=none
+  local began line in status=none
+  server_out=()
   began=${EPOCHREALTIME//[!0-9]/}
   exec {in}< <(exec "$@" serve --port 0 --udp-port auto --bind 127.0.0.1 --rate-limit 0 --announce-limit 0)
   server_pid=$!

@@ -2,7 +2,11 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
+<<<<<<< HEAD
 #   boards/setup-debian.sh build ...   only for these: build test packages images container cross
+=======
+#   boards/setup-debian.sh build ...   only for these: build test packages container cross
+>>>>>>> cross
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -47,14 +51,24 @@ setup_container() {
 # What boards/cross/prove.sh needs: containers, a compiler to put into them, and cross.
 setup_cross() {
   setup_test
+<<<<<<< HEAD
   apt_install podman runc mmdebstrap patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
+=======
+  apt_install podman runc mmdebstrap ca-certificates
+  [ "$(id -u)" = 0 ] || apt_install uidmap slirp4netns fuse-overlayfs
+  apt_install patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
+>>>>>>> cross
   if ! [ -x "$CROSS_ROOT/bin/cross" ]; then
     say "installing by cargo: cross $CROSS_VERSION"
     cargo install --quiet --locked --root "$CROSS_ROOT" cross@"$CROSS_VERSION"
   fi
 }
 
+<<<<<<< HEAD
 ALL="build test packages images container cross"
+=======
+ALL="build test packages container cross"
+>>>>>>> cross
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do

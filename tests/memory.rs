@@ -15,7 +15,8 @@ fn peak_bytes(pid: u32) -> u64 {
 #[test]
 fn it_stays_below_the_printed_ceiling() {
     if !support::runner().is_empty() {
-        // The memory of an emulator says nothing.
+        // boards/measure.sh tells the two apart.
+        eprintln!("not checked: the memory of an emulator says nothing of the program's");
         return;
     }
     let server = Server::start(&[]);

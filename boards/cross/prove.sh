@@ -2,7 +2,7 @@
 # Shows that `cross test` and boards/build.sh by cross work, with the real cross and this repository's Cross.toml, on a
 # machine that reaches no more than package registries. README.md says what this proves and what not.
 #
-#   boards/cross/prove.sh                       boards whose board.env says BOARD_PROVE_CROSS=yes
+#   boards/cross/prove.sh                       boards whose board.env has BOARD_PROVE_CROSS: what CI has the time for
 #   boards/cross/prove.sh [--whole] BOARD ...   these; --whole runs all tests, not only the few that show cross to work
 #
 # Exits with 77 where containers cannot run. What it made is kept in ~/.cache/waypost and target/cross, for the next run.
@@ -108,17 +108,11 @@ EOF
 
 # What is in containers at the end was left by a `cross` that was stopped.
 clean_up() {
-  podman ps --quiet --filter "label=waypost-prove=$$" | xargs --no-run-if-empty podman kill >/dev/null 2>&1 || true
-  # The storage driver mounts its own folder on itself.
-  ! mountpoint -q "$cache/containers/overlay" || umount "$cache/containers/overlay" || true
-}
-
-# The boards that are taken when none are named: enough of them for the time that CI has.
-boards_to_prove() {
-  local board
-  for board in $(boards); do
-    (load_board "$board" && [ "${BOARD_PROVE_CROSS-}" != yes ]) || echo "$board"
-  done
+  {
+    podman ps --quiet --filter "label=waypost-prove=$$" | xargs --no-run-if-empty podman kill
+    # The storage driver mounts its own folder on itself. It stays while another run needs it.
+    ! mountpoint -q "$cache/containers/overlay" || umount "$cache/containers/overlay"
+  } >/dev/null 2>&1 || true
 }
 
 # The crates, and those of the standard library: what runs in a container reaches no network.
@@ -126,25 +120,16 @@ fetch() { RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo fetch --quiet --
 
 # The loaded board's binary, built by cross, serves under the emulator with the board's capacities.
 prove_build() {
-  local binary=$work/boards/$BOARD/waypost log=$work/serve.log port server status=0 runner=()
+  local binary=$work/boards/$BOARD/waypost cpus capacity
   (WAYPOST_BUILDER=cross WAYPOST_BUILD_DIR=$work/boards boards/build.sh "$BOARD")
   ! readelf -l "$binary" | grep -q INTERP || { fail "$binary is not statically linked"; return 1; }
-  read -ra runner < <(sed -n "/^\[target.$BOARD_TARGET\]/,/^$/s/^runner = \"\(.*\)\"/\1/p" .cargo/config.toml) || true
-  : >"$log"
-  "${runner[@]}" "$binary" serve --port 0 --udp-port auto --bind 127.0.0.1 >"$log" &
-  server=$!
-  # shellcheck disable=SC2064
-  trap "kill $server 2>/dev/null || true" EXIT
-  timeout 20 sh -c "until grep -q ^ready '$log'; do sleep 0.1; done" || { fail "it did not start"; return 1; }
-  grep -q "^capacity *$WAYPOST_MAX_PEERS peers, $WAYPOST_MAX_CONNECTIONS connections" "$log" ||
-    { fail "not the capacities of $BOARD: $(grep ^capacity "$log")"; return 1; }
-  port=$(sed -n 's/^listening *http *.*://p' "$log")
-  "${runner[@]}" "$binary" check --url "http://127.0.0.1:$port" \
-    --udp "127.0.0.1:$(sed -n 's/^listening *udp *.*://p' "$log")"
-  kill "$server"
-  wait "$server" || status=$?
-  trap - EXIT
-  [ "$status" = 0 ] || fail "the server ended with $status"
+  read -ra cpus <<<"$BOARD_CPUS"
+  set_emulator "${cpus[0]}"
+  start_server "${emulator[@]}" "$binary"
+  "${emulator[@]}" "$binary" check --url "http://127.0.0.1:$server_http" --udp "127.0.0.1:$server_udp"
+  stop_server
+  capacity="$WAYPOST_MAX_PEERS peers, $WAYPOST_MAX_CONNECTIONS connections"
+  [[ ${server_out[*]} == *"$capacity"* ]] || fail "not the capacities of $BOARD: ${server_out[*]}"
 }
 
 # `cross test` for the target of a board and with its capacities, and the board's binary built by cross.
@@ -187,7 +172,7 @@ export CROSS_CONTAINER_ENGINE=podman CROSS_CUSTOM_TOOLCHAIN=1 CROSS_CONTAINER_OP
 export CROSS_BUILD_OPTS="--quiet --pull=never"
 
 # shellcheck disable=SC2046
-[ $# -gt 0 ] || set -- $(boards_to_prove)
+[ $# -gt 0 ] || set -- $(boards_with PROVE_CROSS | cut -d' ' -f1)
 for board; do
   (prove "$board")
 done
