@@ -2,11 +2,7 @@
 # Installs what the scripts of this folder need on Debian 12 or later, from packages, once.
 #
 #   boards/setup-debian.sh             everything
-<<<<<<< HEAD
 #   boards/setup-debian.sh build ...   only for these: build test packages images container cross
-=======
-#   boards/setup-debian.sh build ...   only for these: build test packages container cross
->>>>>>> cross
 #
 # What is there already is left alone, so this may be run before each use.
 set -euo pipefail
@@ -36,11 +32,17 @@ setup_images() {
   apt_install fdisk dosfstools mtools cpio kmod xz-utils python3 qemu-system-arm qemu-system-mips
 }
 
-# Containers. Without root podman needs more.
-setup_container() {
-  apt_install podman runc python3-venv ca-certificates mmdebstrap
+# podman, and a base image for it. Without root it needs more.
+install_podman() {
+  apt_install podman runc mmdebstrap ca-certificates
   [ "$(id -u)" = 0 ] || apt_install uidmap slirp4netns fuse-overlayfs
+}
+
+# Containers.
+setup_container() {
   setup_test
+  install_podman
+  apt_install python3-venv
   if ! [ -x "$COMPOSE_VENV/bin/podman-compose" ]; then
     say "installing by pip: podman-compose $COMPOSE_VERSION"
     /usr/bin/python3 -m venv "$COMPOSE_VENV"
@@ -51,24 +53,14 @@ setup_container() {
 # What boards/cross/prove.sh needs: containers, a compiler to put into them, and cross.
 setup_cross() {
   setup_test
-<<<<<<< HEAD
   apt_install podman runc mmdebstrap patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
-=======
-  apt_install podman runc mmdebstrap ca-certificates
-  [ "$(id -u)" = 0 ] || apt_install uidmap slirp4netns fuse-overlayfs
-  apt_install patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
->>>>>>> cross
   if ! [ -x "$CROSS_ROOT/bin/cross" ]; then
     say "installing by cargo: cross $CROSS_VERSION"
     cargo install --quiet --locked --root "$CROSS_ROOT" cross@"$CROSS_VERSION"
   fi
 }
 
-<<<<<<< HEAD
-ALL="build test packages images container cross"
-=======
 ALL="build test packages container cross"
->>>>>>> cross
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do
