@@ -132,7 +132,7 @@ fn serve(config: Config, clock: Clock) -> Result<Ending, String> {
     process::renounce_new_privileges();
     process::keep_pages_small();
     let seed = process::seed().map_err(|error| format!("no randomness from the system: {error}"))?;
-    let mut signals = EndSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let signals = EndSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let sockets = Sockets::bind(config.port, config.udp_port, &config.bind).map_err(|e| e.to_string())?;
     check_descriptors();
 
