@@ -60,7 +60,7 @@ setup_cross() {
   fi
 }
 
-ALL="build test packages container cross"
+ALL="build test packages images container cross"
 # shellcheck disable=SC2086
 [ $# -gt 0 ] || set -- $ALL
 for part; do
