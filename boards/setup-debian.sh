@@ -53,16 +53,17 @@ setup_container() {
 # What boards/cross/prove.sh needs: containers, a compiler to put into them, and cross.
 setup_cross() {
   setup_test
-  apt_install podman runc mmdebstrap patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
+  install_podman
+  apt_install patchelf binutils gcc libc6-dev rustc-web cargo-web rust-web-src
   if ! [ -x "$CROSS_ROOT/bin/cross" ]; then
     say "installing by cargo: cross $CROSS_VERSION"
     cargo install --quiet --locked --root "$CROSS_ROOT" cross@"$CROSS_VERSION"
   fi
 }
 
-ALL="build test packages images container cross"
+parts=$(declare -F | sed -n 's/^declare -f setup_//p' | paste -sd' ')
 # shellcheck disable=SC2086
-[ $# -gt 0 ] || set -- $ALL
+[ $# -gt 0 ] || set -- $parts
 for part; do
-  case " $ALL " in *" $part "*) "setup_$part" ;; *) fail "no part '$part'; there are: $ALL" || exit 2 ;; esac
+  case " $parts " in *" $part "*) "setup_$part" ;; *) fail "no part '$part'; there are: $parts" || exit 2 ;; esac
 done
