@@ -143,6 +143,10 @@ impl Health {
         let text = str::from_utf8(answer).map_err(|_| foreign())?;
         let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(foreign)?;
         let (head, body) = text.get(..end).zip(text.get(end + 4..)).ok_or_else(foreign)?;
+        // RFC 9112, section 2.2: a line ends with CRLF. The last one has lost its own above.
+        if head.split('\n').rev().skip(1).any(|line| !line.ends_with('\r')) {
+            return Err(foreign());
+        }
         let mut lines = head.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
         let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).ok_or_else(foreign)?;
         if !status.starts_with("200 ") {
@@ -239,6 +243,8 @@ mod tests {
         assert!(answer("200 OK", BODY.len() + 1, BODY).is_err(), "a truncated body");
         assert!(Health::read(b"SSH-2.0-OpenSSH_9.9\r\n").is_err());
         assert!(Health::read(b"\xff").is_err());
+        let bare_lf = format!("HTTP/1.1 200 OK\ncontent-length: {}\r\n\r\n{BODY}", BODY.len());
+        assert!(Health::read(bare_lf.as_bytes()).is_err());
     }
 
     #[test]
