@@ -32,7 +32,7 @@ build_by_zig() {
 build_by_cross() {
   local target
   command -v cross >/dev/null || { fail "cross is not installed: cargo install cross"; return 1; }
-  [ -f "$(rustc --print sysroot)/lib/rustlib/src/rust/library/core/Cargo.toml" ] ||
+  has_sources rustc ||
     { fail "no sources of the standard library: rustup component add rust-src"; return 1; }
   target=$(echo "$BOARD_TARGET" | tr a-z- A-Z_)
   grep -q "_${target}_LINKER=" boards/cross/Dockerfile ||

@@ -61,10 +61,7 @@ binary() {
 # Prints the binary that this machine can run.
 host_binary() {
   local board
-  for board in $(boards); do
-    (load_board "$board" && case $BOARD_TARGET in "$(uname -m)"-*) binary ;; *) exit 1 ;; esac) && return
-  done
-  fail "no board is built for $(uname -m)"
+  board=$(own_board) && (load_board "$board" && binary)
 }
 
 # Writes the licences of the loaded board's binary to a file.
@@ -101,14 +98,14 @@ board_with() {
   fail "no board has BOARD_$1=$2; there are: $(boards_with "$1" | cut -d' ' -f2- | paste -sd' ')"
 }
 
-# The board whose container image is for this machine's processor.
+# The board for this machine's processor, of those that are for computers.
 own_board() {
   local board processor
   for board in $(boards_with OCI_PLATFORM | cut -d' ' -f1); do
     processor=$(load_board "$board" && echo "${BOARD_TARGET%%-*}")
     case $(uname -m) in "$processor" | "${processor}l") echo "$board" && return ;; esac
   done
-  fail "there is no image for $(uname -m)"
+  fail "there is no board for $(uname -m)"
 }
 
 # The first board of each target: what is built or tested for a target need not be for each of its boards.
@@ -138,11 +135,17 @@ load_board() {
   for name in $(compgen -v WAYPOST_); do export "${name?}"; done
 }
 
+# Whether a compiler has the sources of its standard library.
+has_sources() {
+  local sysroot
+  sysroot=$("$1" --print sysroot 2>/dev/null) && [ -f "$sysroot/lib/rustlib/src/rust/library/core/Cargo.toml" ]
+}
+
 # Sets RUSTC and CARGO to a compiler with the sources of its standard library: every board builds its own.
 find_rust() {
   local rustc
   for rustc in /usr/bin/rustc "$(command -v rustc || true)"; do
-    if [ -n "$rustc" ] && [ -f "$("$rustc" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/core/Cargo.toml" ]; then
+    if [ -n "$rustc" ] && has_sources "$rustc"; then
       export RUSTC=$rustc
       CARGO=$(dirname "$rustc")/cargo
       [ -x "$CARGO" ] || CARGO=cargo
