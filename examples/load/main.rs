@@ -72,7 +72,7 @@ pub(crate) struct Options {
     /// with http: target of the request, default /health
     #[argh(option, default = "String::from(\"/health\")")]
     path: String,
-    /// with udp, tracker and krpc: sockets, default 64; to a loopback target, each has an address of its own
+    /// with udp, tracker and krpc: sockets, default 64; with tracker and krpc to 127.0.0.1, each has an address of its own
     #[argh(option, default = "64")]
     sockets: usize,
     /// with udp, tracker and krpc: sockets with a request under way at a time, default all

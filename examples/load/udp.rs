@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use crate::epoll::Epoll;
 use crate::report::Tally;
-use crate::{Load, Options, clock};
+use crate::{Load, Options, What, clock};
 
 /// After this time without an answer a datagram is lost.
 const LOST_AFTER: Duration = Duration::from_millis(250);
 /// Room for an answer, in bytes.
 const ANSWER_BYTES: usize = 2048;
 /// Most sockets: there are so many loopback addresses of the kind they get.
-const MAX_SOCKETS: usize = 64 * 250;
+const MAX_SOCKETS: usize = 64 * 255;
 
 /// A protocol: what each socket says.
 pub(crate) trait Talk {
@@ -69,7 +69,8 @@ impl Client {
         let epoll = Epoll::new()?;
         let mut sockets = Vec::new();
         for number in 0..sockets_of(options) {
-            let socket = UdpSocket::bind(source(target, number))?;
+            let source = if options.what == What::Udp { one_source(target) } else { source(target, number) };
+            let socket = UdpSocket::bind(source)?;
             socket.connect(target)?;
             socket.set_nonblocking(true)?;
             if !options.spin {
@@ -182,17 +183,22 @@ pub(crate) fn sockets_of(options: &Options) -> usize {
     options.sockets.clamp(1, MAX_SOCKETS)
 }
 
-/// Where socket `number` sends from. To a loopback target each has an address of its own, and 64 in a row are of 64
-/// different /16s: a server that spreads its answers over networks has something to spread them over.
-fn source(target: SocketAddr, number: usize) -> SocketAddr {
-    let ip = match target.ip() {
-        std::net::IpAddr::V4(ip) if ip.is_loopback() => {
-            Ipv4Addr::new(127, (number % 64) as u8, (number / 64 + 1) as u8, 1).into()
-        }
-        std::net::IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-    };
+/// Where the sockets send from that announce peers by name, each of them any.
+fn one_source(target: SocketAddr) -> SocketAddr {
+    let ip = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     SocketAddr::new(ip, 0)
+}
+
+/// Where socket `number` sends from that announces peers of its own. To an IPv4 loopback target each has an address of
+/// its own, and 64 in a row are of 64 different /16s: a server that spreads its answers over networks has something to
+/// spread them over.
+fn source(target: SocketAddr, number: usize) -> SocketAddr {
+    match target.ip() {
+        IpAddr::V4(ip) if ip.is_loopback() => {
+            SocketAddr::from(([127, (number % 64) as u8, (number / 64 + 1) as u8, 1], 0))
+        }
+        _ => one_source(target),
+    }
 }
 
 #[cfg(test)]
