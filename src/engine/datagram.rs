@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 
 use super::Engine;
 use super::stats::DropReason;
+use super::token::CONNECTION_TAG;
 use crate::addr::{CanonicalAddr, Scope};
 use crate::limits::{LOWEST_CLIENT_PORT, MAX_DATAGRAM_BYTES};
 use crate::time::Instant;
@@ -34,8 +35,6 @@ const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const STUN_HEADER_BYTES: usize = 20;
 /// First bytes of a BEP 15 connect request.
 const TRACKER_MAGIC: [u8; 8] = [0x00, 0x00, 0x04, 0x17, 0x27, 0x10, 0x19, 0x80];
-/// First byte of the BEP 15 connection ids this server makes.
-const TRACKER_TAG: u8 = 0xb5;
 /// Length of the shortest BEP 15 request.
 const TRACKER_HEADER_BYTES: usize = 16;
 
@@ -45,7 +44,7 @@ pub fn classify(datagram: &[u8]) -> Kind {
     match datagram {
         [b'{', ..] => Kind::Json,
         [b'd', ..] => Kind::Krpc,
-        [TRACKER_TAG, ..] if long_enough_for_tracker => Kind::TrackerTagged,
+        [CONNECTION_TAG, ..] if long_enough_for_tracker => Kind::TrackerTagged,
         _ if datagram.starts_with(&TRACKER_MAGIC) && long_enough_for_tracker => Kind::TrackerConnect,
         [0..=0x3f, _, _, _, a, b, c, d, ..] if [*a, *b, *c, *d] == STUN_COOKIE => {
             if datagram.len() >= STUN_HEADER_BYTES { Kind::Stun } else { Kind::Unknown }
