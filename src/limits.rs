@@ -143,6 +143,9 @@ pub const LOWEST_CLIENT_PORT: u16 = 1024;
 /// Datagrams read before other sockets get their turn. More gains nothing measurable (one wake costs about as much as
 /// four datagrams), and 64 of 10 us each cost a waiting HTTP client less than a millisecond.
 pub const IO_LOOP_BOUND: usize = 64;
+/// Bytes of answers that wait to be sent together: [`IO_LOOP_BOUND`] of 200 bytes, what a tracker answers, and room for one of
+/// the longest.
+pub const OUTBOX_BYTES: usize = 64 * 200 + MAX_UDP_REPLY_BYTES;
 
 // ---- Driver -----------------------------------------------------------------------------------------------------
 
