@@ -88,7 +88,7 @@ impl Talk for Json {
         written.expect("a Vec takes everything");
     }
 
-    fn answer(&mut self, from: usize, number: u32, answer: &[u8]) -> Answer {
+    fn answer(&mut self, from: usize, number: u32, answer: &[u8], _: &mut Vec<u8>) -> Answer {
         let answer = String::from_utf8_lossy(answer);
         if field(&answer, "\"id\":\"").and_then(|id| u32::from_str_radix(id, 16).ok()) != Some(number) {
             return Answer::Stray;
@@ -138,14 +138,14 @@ mod tests {
         json.request(0, 10, &mut out);
         assert!(out.starts_with(b"{\"type\":\"find_peers\",\"id\":\"0000000a\""));
         let answer = b"{\"type\":\"token\",\"id\":\"0000000a\",\"token\":\"YWJj\"}";
-        assert!(matches!(json.answer(0, 9, answer), Answer::Stray));
-        assert!(matches!(json.answer(0, 10, answer), Answer::Prepared));
+        assert!(matches!(json.answer(0, 9, answer, &mut Vec::new()), Answer::Stray));
+        assert!(matches!(json.answer(0, 10, answer, &mut Vec::new()), Answer::Prepared));
         out.clear();
         json.request(0, 11, &mut out);
         assert!(out.starts_with(b"{\"type\":\"announce\"") && out.ends_with(b"\"token\":\"YWJj\"}"));
         let answer = b"{\"type\":\"ack\",\"id\":\"0000000b\"}";
-        assert!(matches!(json.answer(0, 11, answer), Answer::Served));
+        assert!(matches!(json.answer(0, 11, answer, &mut Vec::new()), Answer::Served));
         let answer = b"{\"type\":\"error\",\"id\":\"0000000b\",\"error\":\"full\"}";
-        assert!(matches!(json.answer(0, 11, answer), Answer::Refused(_)));
+        assert!(matches!(json.answer(0, 11, answer, &mut Vec::new()), Answer::Refused(_)));
     }
 }

@@ -106,9 +106,16 @@ impl Talk for Krpc {
         out.extend_from_slice(b"1:v4:LD001:y1:qe");
     }
 
-    fn answer(&mut self, from: usize, number: u32, answer: &[u8]) -> Answer {
-        // A server's own queries, to see whether this is a node, have another transaction and stay unanswered.
+    fn answer(&mut self, from: usize, number: u32, answer: &[u8], reply: &mut Vec<u8>) -> Answer {
         if find(answer, &transaction(number)).is_none() {
+            // The server wants to know whether this is a node, and has a transaction of its own.
+            if let Some(ping) = answer.ends_with(b"1:y1:qe").then(|| string(answer, b"1:t")).flatten() {
+                reply.extend_from_slice(b"d1:rd2:id20:");
+                reply.extend_from_slice(&self.nodes[from].id);
+                reply.extend_from_slice(format!("e1:t{}:", ping.len()).as_bytes());
+                reply.extend_from_slice(ping);
+                reply.extend_from_slice(b"1:y1:re");
+            }
             return Answer::Stray;
         }
         let refused = find(answer, b"1:y1:e").is_some();
@@ -121,7 +128,7 @@ impl Talk for Krpc {
             self.forget_token(from);
             return Answer::Refused(text());
         }
-        match (token(answer), self.nodes[from].peer) {
+        match (string(answer, b"5:token"), self.nodes[from].peer) {
             (Some(token), Some(peer)) if !refused => {
                 self.tokens[peer.number] = Some(token.into());
                 Answer::Prepared
@@ -148,10 +155,9 @@ fn find(whole: &[u8], part: &[u8]) -> Option<usize> {
     whole.windows(part.len()).position(|window| window == part)
 }
 
-/// The token in an answer.
-fn token(answer: &[u8]) -> Option<&[u8]> {
-    let head = b"5:token";
-    let behind = &answer[find(answer, head)? + head.len()..];
+/// The string that is the value of `key`, in `message`.
+fn string<'a>(message: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    let behind = &message[find(message, key)? + key.len()..];
     let colon = find(behind, b":")?;
     let length: usize = str::from_utf8(&behind[..colon]).ok()?.parse().ok()?;
     behind.get(colon + 1..)?.get(..length)
@@ -197,13 +203,13 @@ mod tests {
             format!("{NODE}9:info_hash20:....................e1:q9:get_peers1:t4:00011:v4:LD001:y1:qe");
         assert_eq!(query(&mut krpc, 1), get_peers);
         let answer = b"d1:rd2:id20:....................5:token3:abce1:t4:00011:y1:re";
-        assert!(matches!(krpc.answer(0, 2, answer), Answer::Stray));
-        assert!(matches!(krpc.answer(0, 1, answer), Answer::Prepared));
+        assert!(matches!(krpc.answer(0, 2, answer, &mut Vec::new()), Answer::Stray));
+        assert!(matches!(krpc.answer(0, 1, answer, &mut Vec::new()), Answer::Prepared));
         let announce =
             "9:info_hash20:....................4:porti1024e5:token3:abce1:q13:announce_peer1:t4:0002";
         assert_eq!(query(&mut krpc, 2), format!("{NODE}{announce}1:v4:LD001:y1:qe"));
         assert!(matches!(
-            krpc.answer(0, 2, b"d1:rd2:id20:....................e1:t4:00021:y1:re"),
+            krpc.answer(0, 2, b"d1:rd2:id20:....................e1:t4:00021:y1:re", &mut Vec::new()),
             Answer::Served
         ));
         assert!(query(&mut krpc, 3).contains("get_peers"), "the next peer needs a token of its own");
@@ -213,14 +219,28 @@ mod tests {
     fn errors_are_refusals() {
         let mut krpc = krpc("ping");
         query(&mut krpc, 1);
-        assert!(matches!(krpc.answer(0, 1, b"d1:eli203e3:bade1:t4:00011:y1:ee"), Answer::Refused(_)));
+        assert!(matches!(
+            krpc.answer(0, 1, b"d1:eli203e3:bade1:t4:00011:y1:ee", &mut Vec::new()),
+            Answer::Refused(_)
+        ));
     }
 
     #[test]
-    fn tokens_are_found_whole_or_not_at_all() {
-        assert_eq!(token(b"d1:rd5:token2:\x00\xffee"), Some(&b"\x00\xff"[..]));
+    fn a_server_that_asks_is_answered() {
+        let mut krpc = krpc("ping");
+        query(&mut krpc, 1);
+        let mut reply = Vec::new();
+        let ping = b"d1:ad2:id20:....................e1:q4:ping1:t3:\x00\xff:1:y1:qe";
+        assert!(matches!(krpc.answer(0, 1, ping, &mut reply), Answer::Stray));
+        let expected = [&b"d1:rd2:id20:"[..], &hash("node 0"), b"e1:t3:\x00\xff:1:y1:re"].concat();
+        assert_eq!(reply, expected);
+    }
+
+    #[test]
+    fn strings_are_found_whole_or_not_at_all() {
+        assert_eq!(string(b"d1:rd5:token2:\x00\xffee", b"5:token"), Some(&b"\x00\xff"[..]));
         for bad in [&b"5:token"[..], b"5:token9", b"5:token9:", b"5:tokenx:a", b"5:token2:a", b""] {
-            assert_eq!(token(bad), None);
+            assert_eq!(string(bad, b"5:token"), None);
         }
     }
 }

@@ -83,7 +83,7 @@ impl Talk for Tracker {
         out.extend_from_slice(&peer.port().to_be_bytes());
     }
 
-    fn answer(&mut self, from: usize, number: u32, answer: &[u8]) -> Answer {
+    fn answer(&mut self, from: usize, number: u32, answer: &[u8], _: &mut Vec<u8>) -> Answer {
         let field = |at: usize| Some(u32::from_be_bytes(*answer.get(at..)?.first_chunk()?));
         if field(4) != Some(number) {
             return Answer::Stray;
@@ -141,8 +141,8 @@ mod tests {
     fn a_connection_comes_first() {
         let mut tracker = tracker("announce");
         assert_eq!(request(&mut tracker, 1), b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0\0\0\0\x01");
-        assert!(matches!(tracker.answer(0, 2, &CONNECTED), Answer::Stray));
-        assert!(matches!(tracker.answer(0, 1, &CONNECTED), Answer::Prepared));
+        assert!(matches!(tracker.answer(0, 2, &CONNECTED, &mut Vec::new()), Answer::Stray));
+        assert!(matches!(tracker.answer(0, 1, &CONNECTED, &mut Vec::new()), Answer::Prepared));
         let announce = request(&mut tracker, 2);
         assert_eq!(announce.len(), 98);
         assert_eq!(announce[..16], *b"CONNECTD\0\0\0\x01\0\0\0\x02");
@@ -153,17 +153,19 @@ mod tests {
         let mut answer = vec![0; 200];
         answer[3] = 1;
         answer[7] = 2;
-        assert!(matches!(tracker.answer(0, 2, &answer), Answer::Served));
+        assert!(matches!(tracker.answer(0, 2, &answer, &mut Vec::new()), Answer::Served));
     }
 
     #[test]
     fn errors_are_refusals() {
         let mut tracker = tracker("announce");
         let mut error = *b"\0\0\0\x03\0\0\0\x01no";
-        assert!(matches!(tracker.answer(0, 1, &error), Answer::Unprepared(_)));
-        tracker.answer(0, 1, &CONNECTED);
+        assert!(matches!(tracker.answer(0, 1, &error, &mut Vec::new()), Answer::Unprepared(_)));
+        tracker.answer(0, 1, &CONNECTED, &mut Vec::new());
         error[7] = 2;
-        let Answer::Refused(why) = tracker.answer(0, 2, &error) else { panic!("not refused") };
+        let Answer::Refused(why) = tracker.answer(0, 2, &error, &mut Vec::new()) else {
+            panic!("not refused")
+        };
         assert_eq!(why, "no");
         assert!(tracker.stage(0) == Kind::Connect, "it connects anew");
     }
@@ -171,12 +173,12 @@ mod tests {
     #[test]
     fn a_scrape_counts() {
         let mut tracker = tracker("scrape");
-        tracker.answer(0, 1, &CONNECTED);
+        tracker.answer(0, 1, &CONNECTED, &mut Vec::new());
         assert_eq!(request(&mut tracker, 2).len(), 36);
         let mut answer = *b"\0\0\0\x02\0\0\0\x02\0\0\0\x04\0\0\0\0\0\0\0\x3c";
-        assert!(matches!(tracker.answer(0, 2, &answer), Answer::Served));
+        assert!(matches!(tracker.answer(0, 2, &answer, &mut Vec::new()), Answer::Served));
         answer[19] = 0x3b;
-        assert!(matches!(tracker.answer(0, 2, &answer), Answer::Refused(_)));
+        assert!(matches!(tracker.answer(0, 2, &answer, &mut Vec::new()), Answer::Refused(_)));
     }
 
     #[test]
@@ -185,7 +187,7 @@ mod tests {
             let mut tracker = tracker(kind);
             for end in 0..16 {
                 assert!(!matches!(
-                    tracker.answer(0, 1, &CONNECTED[..end]),
+                    tracker.answer(0, 1, &CONNECTED[..end], &mut Vec::new()),
                     Answer::Served | Answer::Prepared
                 ));
             }

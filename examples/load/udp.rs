@@ -22,7 +22,8 @@ pub(crate) trait Talk {
     fn request(&mut self, from: usize, number: u32, out: &mut Vec<u8>);
 
     /// What `answer` is to the datagram `number`, the last one that socket `from` sent.
-    fn answer(&mut self, from: usize, number: u32, answer: &[u8]) -> Answer;
+    /// If the server itself asks for something, that is [`Answer::Stray`], and `reply`, which is empty, takes what it gets.
+    fn answer(&mut self, from: usize, number: u32, answer: &[u8], reply: &mut Vec<u8>) -> Answer;
 
     /// The last datagram of socket `from` was not answered; a token that came before may be too old.
     fn lost(&mut self, from: usize);
@@ -30,7 +31,7 @@ pub(crate) trait Talk {
 
 /// What an answer is.
 pub(crate) enum Answer {
-    /// To another datagram, or none at all. The right one is waited for.
+    /// To another datagram, or none at all. The right one is still waited for.
     Stray,
     /// What had to come first, such as a token. It is not counted.
     Prepared,
@@ -61,6 +62,16 @@ struct Socket {
     /// When the datagram under way was sent.
     sent_at: Option<Instant>,
     number: u32,
+}
+
+impl Socket {
+    /// Sends a datagram. If there is no room for it, it is lost.
+    fn send(&self, datagram: &[u8]) -> io::Result<()> {
+        match self.socket.send(datagram) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Client {
@@ -97,10 +108,7 @@ impl Client {
         self.request.clear();
         self.talk.request(from, socket.number, &mut self.request);
         socket.sent_at = Some(clock::now());
-        match socket.socket.send(&self.request) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(()),
-        }
+        socket.send(&self.request)
     }
 
     /// Sends on the sockets that have been idle for longest, as many as may.
@@ -121,8 +129,10 @@ impl Client {
             Err(error) => return Err(error),
         };
         let Some(latency) = socket.sent_at.map(|at| at.elapsed()) else { return Ok(()) };
-        match self.talk.answer(from, socket.number, answer) {
-            Answer::Stray => return Ok(()),
+        self.request.clear();
+        match self.talk.answer(from, socket.number, answer, &mut self.request) {
+            Answer::Stray if self.request.is_empty() => return Ok(()),
+            Answer::Stray => return socket.send(&self.request),
             Answer::Prepared => {}
             Answer::Unprepared(why) => tally.error(|| why),
             Answer::Served => tally.answer(answer.len(), latency),
