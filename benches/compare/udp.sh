@@ -135,7 +135,8 @@ round() {
     /^answer size/ { size = $3 } /^of which/ { uneven = $0 } /^resident after/ { memory = $3 }
     END {
       printf "%-28s %8d /s %8.3f us/answer %5d bytes %6d KiB%s\n", name, rate, cpu, size, memory, load < 95 ? " !" : ""
-      if (bytes && (size != bytes || uneven)) printf "  not all answers have %d bytes: %s\n", bytes, uneven
+      if (bytes && (size != bytes || uneven))
+        printf "  not %d bytes in every answer, but %d on average%s\n", bytes, size, uneven ? ", " uneven : ""
     }' "$folder/round" | tee -a "$folder/rounds"
 }
 

@@ -178,7 +178,7 @@ fn measure(options: &Options) -> std::io::Result<Report> {
         What::Udp | What::Tracker | What::Krpc => {
             Box::new(udp::Client::new(target, talk(options)?, options)?)
         }
-        What::Echo => match echo::serve(target, options)? {},
+        What::Echo => match echo::serve(&std::net::UdpSocket::bind(target)?, options)? {},
     };
     let mut warmup = Tally::new();
     load.run(Duration::from_secs_f64(options.warmup), options.requests, &mut warmup)?;
