@@ -135,6 +135,8 @@ pub const PATIENCE_FULL_MS: u64 = 25;
 pub const MAX_DATAGRAM_BYTES: usize = 1472;
 /// Longest UDP JSON answer, in bytes: passes every link without fragments.
 pub const MAX_UDP_REPLY_BYTES: usize = 1200;
+/// Longest answer of the UDP tracker, in bytes: 50 peers of IPv6 are 920, 74 scraped networks 896.
+pub const MAX_TRACKER_REPLY_BYTES: usize = 1024;
 /// Longest message id echoed over UDP, in bytes.
 pub const MAX_MESSAGE_ID_BYTES: usize = 32;
 /// Lowest source port answered over UDP: lower ones are services, and an answer could start a loop (CVE-2024-2169).
