@@ -135,6 +135,9 @@ pub const PATIENCE_FULL_MS: u64 = 25;
 pub const MAX_DATAGRAM_BYTES: usize = 1472;
 /// Longest UDP JSON answer, in bytes: passes every link without fragments.
 pub const MAX_UDP_REPLY_BYTES: usize = 1200;
+/// Answers of KRPC and STUN to an address that has not proved itself are at most this many times as long as the request: their
+/// requests cannot be padded, and this is what QUIC allows (RFC 9000 section 8.1).
+pub const BINARY_AMPLIFICATION: usize = 3;
 /// Longest answer of the UDP tracker, in bytes: 50 peers of IPv6 are 920, 74 scraped networks 896.
 pub const MAX_TRACKER_REPLY_BYTES: usize = 1024;
 /// Longest message id echoed over UDP, in bytes.

@@ -11,7 +11,7 @@ use super::token::CONNECTION_TAG;
 use crate::addr::{CanonicalAddr, Scope};
 use crate::limits::{LOWEST_CLIENT_PORT, MAX_DATAGRAM_BYTES};
 use crate::time::Instant;
-use crate::wire::tracker;
+use crate::wire::{stun, tracker};
 
 /// The protocol a datagram is of, judged by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +30,6 @@ pub enum Kind {
     Unknown,
 }
 
-/// Bytes 4 to 7 of every STUN message (RFC 8489 section 5).
-const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-/// Length of a STUN header.
-const STUN_HEADER_BYTES: usize = 20;
-
 /// Judges a datagram by its first bytes.
 pub fn classify(datagram: &[u8]) -> Kind {
     let long_enough_for_tracker = datagram.len() >= tracker::HEADER_BYTES;
@@ -43,8 +38,8 @@ pub fn classify(datagram: &[u8]) -> Kind {
         [b'd', ..] => Kind::Krpc,
         [CONNECTION_TAG, ..] if long_enough_for_tracker => Kind::TrackerTagged,
         _ if datagram.starts_with(&tracker::CONNECT_MAGIC) && long_enough_for_tracker => Kind::TrackerConnect,
-        [0..=0x3f, _, _, _, a, b, c, d, ..] if [*a, *b, *c, *d] == STUN_COOKIE => {
-            if datagram.len() >= STUN_HEADER_BYTES { Kind::Stun } else { Kind::Unknown }
+        [0..=0x3f, _, _, _, a, b, c, d, ..] if [*a, *b, *c, *d] == stun::MAGIC_COOKIE => {
+            if datagram.len() >= stun::HEADER_BYTES { Kind::Stun } else { Kind::Unknown }
         }
         _ => Kind::Unknown,
     }
@@ -84,7 +79,8 @@ impl Engine<'_> {
             Kind::TrackerConnect | Kind::TrackerTagged => {
                 self.udp_tracker(now, addr, from.port(), datagram, out)
             }
-            Kind::Krpc | Kind::Stun | Kind::Unknown => Err(DropReason::Malformed),
+            Kind::Stun => self.stun(now, addr, from.port(), datagram, out),
+            Kind::Krpc | Kind::Unknown => Err(DropReason::Malformed),
         }
     }
 }
@@ -99,7 +95,7 @@ mod tests {
     fn protocols_are_told_apart() {
         let mut stun = [0; 20];
         stun[1] = 1;
-        stun[4..8].copy_from_slice(&STUN_COOKIE);
+        stun[4..8].copy_from_slice(&stun::MAGIC_COOKIE);
         let mut connect = [0; 16];
         connect[..8].copy_from_slice(&tracker::CONNECT_MAGIC);
         let mut tagged = [7; 98];

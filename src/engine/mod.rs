@@ -44,6 +44,7 @@ pub mod reply;
 pub mod request;
 pub mod settings;
 pub mod stats;
+mod stun;
 pub mod token;
 pub mod udp_json;
 mod udp_tracker;
