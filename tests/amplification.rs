@@ -1,5 +1,5 @@
-//! No answer to an unproven address is longer than its request, no answer is itself answered, and nothing panics:
-//! over all shapes of requests, paddings, mutations and fills of the table.
+//! No answer to an unproven address is longer than its protocol may make it, no answer is itself answered, and nothing
+//! panics: over all shapes of requests, paddings, mutations and fills of the table, of every protocol over UDP.
 
 use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
