@@ -22,6 +22,7 @@ pub mod bencode;
 pub mod hex;
 pub mod http;
 pub mod json;
+pub mod krpc;
 pub mod stun;
 pub mod tracker;
 
