@@ -1,6 +1,8 @@
 //! KRPC, the DHT's protocol (BEP 5), with its extensions for IPv6 (BEP 32), node ids (BEP 42), read-only nodes (BEP 43), and
 //! seeds (BEP 33).
 
+use core::net::IpAddr;
+
 use heapless::Vec;
 
 use super::bencode::{Dict, Malformed, Value, put_bytes, put_integer, put_length};
@@ -324,6 +326,17 @@ impl Answer<'_> {
 fn put_compact(addr: CanonicalAddr, port: u16, out: &mut Writer<'_>) -> Result<(), Full> {
     out.put(if addr.is_v4() { b"6:" } else { b"18:" })?;
     out.put_compact(addr, port)
+}
+
+/// The address and port in a compact form of either family; `None` if it has another length.
+pub fn compact(bytes: &[u8]) -> Option<(CanonicalAddr, u16)> {
+    let (addr, &port) = bytes.split_last_chunk()?;
+    let ip = match addr.len() {
+        4 => IpAddr::from(*addr.first_chunk::<4>()?),
+        16 => IpAddr::from(*addr.first_chunk::<16>()?),
+        _ => return None,
+    };
+    Some((CanonicalAddr::new(ip), u16::from_be_bytes(port)))
 }
 
 /// Length of a list of values, with its key; 0 for none.
