@@ -225,7 +225,7 @@ fn a_scrape_is_sorted_and_has_each_once() {
     let b = "info_hash=bbbbbbbbbbbbbbbbbbbb";
     let scraped = scrape(
         engine,
-        &format!("{b}&x=1&info_hash=cccccccccccccccccccc&{b}&info_hash=%61aaaaaaaaaaaaaaaaaaa"),
+        &format!("{b}&left=1&info_hash=cccccccccccccccccccc&{b}&info_hash=%61aaaaaaaaaaaaaaaaaaa"),
     );
     check(
         &scraped,
@@ -251,10 +251,12 @@ fn a_scrape_is_sorted_and_has_each_once() {
 #[test]
 fn refusals_of_the_engine_are_failures() {
     let memory = &mut Memory::new();
-    let mut settings = Settings { announces_per_minute: 1, queries_per_minute: 1, ..Settings::default() };
+    let mut settings = Settings { announces_per_minute: 2, queries_per_minute: 1, ..Settings::default() };
     settings.networks.push(NetworkKey::of_name("pscryptochat").unwrap()).unwrap();
     let engine = &mut memory.engine(settings, &Seed([4; 32]));
-    assert!(announce(engine, LEECHER, "port=1").starts_with(b"d8:complete"));
+    for _ in 0..2 {
+        assert!(announce(engine, LEECHER, "port=1").starts_with(b"d8:complete"));
+    }
     check(
         &announce(engine, LEECHER, "port=1"),
         &[b"d14:failure reason49:rate_limited: too many requests from your address8:retry ini1ee"],
@@ -269,7 +271,7 @@ fn refusals_of_the_engine_are_failures() {
     let refusals: std::vec::Vec<_> = engine.stats.refusals().filter(|&(_, _, count)| count > 0).collect();
     assert_eq!(refusals, [("http_tracker", "network_not_served", 2), ("http_tracker", "rate_limited", 2)]);
     let requests: std::vec::Vec<_> = engine.stats.requests().filter(|&(_, _, count)| count > 0).collect();
-    assert_eq!(requests, [("http_tracker", "scrape", 2), ("http_tracker", "announce", 3)]);
+    assert_eq!(requests, [("http_tracker", "scrape", 2), ("http_tracker", "announce", 4)]);
 }
 
 #[test]
