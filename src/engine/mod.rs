@@ -34,6 +34,7 @@
     )
 )]
 
+mod bittorrent;
 pub mod datagram;
 pub mod http;
 pub mod intake;
@@ -43,8 +44,10 @@ pub mod reply;
 pub mod request;
 pub mod settings;
 pub mod stats;
+mod stun;
 pub mod token;
 pub mod udp_json;
+mod udp_tracker;
 
 pub use reply::{Contact, Contacts, Counts, Error, Registration, Reply, Tracked};
 pub use request::{
@@ -189,7 +192,7 @@ impl Engine<'_> {
             }
             &Request::Count(network) => {
                 self.check_served(network)?;
-                Ok(Decision::Counted(self.peers.counts(network, source.addr)))
+                Ok(Decision::Counted(self.counts(network, source.addr)))
             }
             Request::Track(track) => self.track(now, source, track),
             Request::Announce(announce) => {
@@ -221,6 +224,15 @@ impl Engine<'_> {
         let mut stable = self.stable_rng(now, source.addr);
         let rng = stable.as_mut().unwrap_or(&mut self.rng);
         self.peers.sample_contacts(now, network, query, source.addr, exclude, rng)
+    }
+
+    /// How many peers of `network` an asker may know of. A network that is not served has none.
+    fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
+        if self.check_served(network).is_ok() {
+            self.peers.counts(network, viewer)
+        } else {
+            Counts::default()
+        }
     }
 
     /// The most of `limit` peers that one answer may show.
@@ -261,7 +273,7 @@ impl Engine<'_> {
             (Some(slot), expires_s)
         };
         let slots = self.contacts(now, source, network, track.contacts, slot);
-        let counts = self.peers.counts(network, source.addr);
+        let counts = self.counts(network, source.addr);
         Ok(Decision::Tracked { expires_s, counts, query: track.contacts, slots })
     }
 
