@@ -11,7 +11,7 @@ use crate::id::NetworkKey;
 use crate::limits::{
     MAX_SAMPLE, SAMPLE_EXAMINED_AT_LEAST, SAMPLE_EXAMINED_PER_PEER, SAMPLE_PER_NARROW, SAMPLE_PER_WIDE,
 };
-use crate::rng::Rng;
+use crate::rng::{Burst, Rng};
 use crate::time::Instant;
 
 /// Most peers examined for one sample.
@@ -70,8 +70,9 @@ impl PeerTable<'_> {
         };
         let limit = limit.min(MAX_SAMPLE);
         let mut left = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
+        let rng = &mut rng.burst();
         let mut draw = Draw::new(population.len());
-        let mut spread = Spread::default();
+        let mut spread = Spread::new();
         let mut put_aside = Slots::new();
         while chosen.len() < limit && left > 0 {
             let wave = draw.some(limit.saturating_sub(chosen.len()).min(left), rng);
@@ -102,25 +103,60 @@ impl PeerTable<'_> {
 }
 
 /// The prefixes of the peers chosen so far.
-#[derive(Default)]
 struct Spread {
-    narrow: Vec<u32, MAX_SAMPLE>,
-    wide: Vec<u32, MAX_SAMPLE>,
+    narrow: Tally,
+    wide: Tally,
 }
 
 impl Spread {
+    const fn new() -> Self {
+        Self { narrow: Tally::new(), wide: Tally::new() }
+    }
+
     /// Whether there may be another peer of these groups; if so, there is. Peers of the LAN are in none.
     fn takes(&mut self, groups: Membership) -> bool {
         let Some((narrow, wide)) = groups.narrow_and_wide() else { return true };
-        let count = |chosen: &[u32], group| chosen.iter().filter(|&&other| other == group).count();
         let takes =
-            count(&self.narrow, narrow) < SAMPLE_PER_NARROW && count(&self.wide, wide) < SAMPLE_PER_WIDE;
+            self.narrow.has_below(narrow, SAMPLE_PER_NARROW) && self.wide.has_below(wide, SAMPLE_PER_WIDE);
         if takes {
-            let _ = self.narrow.push(narrow);
-            let _ = self.wide.push(wide);
+            self.narrow.count(narrow);
+            self.wide.count(wide);
         }
         takes
     }
+}
+
+/// Buckets of a [`Tally`]: so many that few of the groups of one sample share one.
+const BUCKETS: usize = 256;
+
+/// How often each group was chosen.
+struct Tally {
+    chosen: Vec<u32, MAX_SAMPLE>,
+    /// How many of the chosen share the low byte of their number: only if those are too many, all are looked at.
+    buckets: [u8; BUCKETS],
+}
+
+impl Tally {
+    const fn new() -> Self {
+        Self { chosen: Vec::new(), buckets: [0; BUCKETS] }
+    }
+
+    /// Whether `group` was chosen less often than `limit` times.
+    fn has_below(&self, group: u32, limit: usize) -> bool {
+        let in_bucket = self.buckets.get(bucket(group)).copied().unwrap_or(0);
+        usize::from(in_bucket) < limit || self.chosen.iter().filter(|&&other| other == group).count() < limit
+    }
+
+    fn count(&mut self, group: u32) {
+        let _ = self.chosen.push(group);
+        if let Some(in_bucket) = self.buckets.get_mut(bucket(group)) {
+            *in_bucket = in_bucket.saturating_add(1);
+        }
+    }
+}
+
+fn bucket(group: u32) -> usize {
+    group as usize % BUCKETS
 }
 
 /// Draws numbers below a bound in random order, each at most once.
@@ -142,12 +178,12 @@ impl Draw {
     }
 
     /// The next `count` numbers; fewer when all others have been drawn.
-    fn some(&mut self, count: usize, rng: &mut Rng) -> Vec<u32, MAX_SAMPLE> {
+    fn some(&mut self, count: usize, rng: &mut Burst) -> Vec<u32, MAX_SAMPLE> {
         core::iter::from_fn(|| self.next(rng)).take(count.min(MAX_SAMPLE)).collect()
     }
 
     /// The next number; `None` when all have been drawn.
-    fn next(&mut self, rng: &mut Rng) -> Option<u32> {
+    fn next(&mut self, rng: &mut Burst) -> Option<u32> {
         match self {
             Self::Shuffle { order, done } => {
                 let left = order.get_mut(*done..)?;
