@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::peers::{PeerTable, PeerView, Slots};
+use super::peers::{PeerTable, PeerView, Slots, Viewer};
 use super::request::{ContactsQuery, SchemeList};
 use super::token::Token;
 use crate::addr::CanonicalAddr;
@@ -67,18 +67,18 @@ pub struct Counts {
 pub struct Contacts<'r> {
     table: &'r PeerTable<'r>,
     slots: Slots,
-    viewer: CanonicalAddr,
+    viewer: Viewer,
     query: ContactsQuery,
 }
 
 impl<'r> Contacts<'r> {
-    pub(super) const fn new(
+    pub(super) fn new(
         table: &'r PeerTable<'r>,
         slots: Slots,
         viewer: CanonicalAddr,
         query: ContactsQuery,
     ) -> Self {
-        Self { table, slots, viewer, query }
+        Self { table, slots, viewer: Viewer::new(viewer), query }
     }
 
     /// The addresses and ports, in random order: of each peer its first endpoint of the wanted transport that has an
