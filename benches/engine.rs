@@ -1,4 +1,4 @@
-//! What requests cost the engine, with few peers and with many: `cargo bench --bench engine`.
+//! What requests cost the engine, with few peers and with many: `cargo bench --bench engine [part of a name]`.
 //!
 //! No operation takes more steps in a large table than in a small one; what grows is the time the processor waits for
 //! memory that is not in its caches. The first rows are whole requests, from the bytes of a datagram to the bytes of its
@@ -102,9 +102,13 @@ const fn swarms(peers: u32, networks: u32, clients: Clients) -> Size {
 }
 
 fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let only = |all: &[Operation]| -> Vec<Operation> {
+        all.iter().copied().filter(|(name, _)| name.contains(&wanted)).collect()
+    };
     let (sizes, swarms) = STORAGE.split_at(SIZES.len());
-    table(&MEASURED, &SIZES, sizes);
-    table(&TRACKED, &SWARMS, swarms);
+    table(&only(&MEASURED), &SIZES, sizes);
+    table(&only(&TRACKED), &SWARMS, swarms);
     println!(
         "storage: {} bytes for 4,096 peers, {} for 65,536",
         size_of::<PeerStorage<4096>>(),
@@ -114,6 +118,9 @@ fn main() {
 
 /// Measures these operations at these sizes, and prints a row for each operation.
 fn table(operations: &[Operation], sizes: &[Size], storage: &[Mutex<Storage<PEERS, 256>>]) {
+    if operations.is_empty() {
+        return;
+    }
     print!("{:28}", "ns, peers in networks");
     for Size { peers, networks, clients } in sizes {
         let lan = if *clients == Clients::Lan { "LAN " } else { "" };

@@ -136,13 +136,13 @@ impl Spread {
     }
 }
 
-/// Buckets of a [`Tally`]: so many that few of the groups of one sample share one.
+/// Buckets of a [`Tally`], one for each value of a byte: so many that few of the groups of one sample share one.
 const BUCKETS: usize = 256;
 
 /// How often each group was chosen.
 struct Tally {
     chosen: Vec<u32, MAX_SAMPLE>,
-    /// How many of the chosen share the low byte of their number: only if those are too many, all are looked at.
+    /// How many of the chosen share its bucket: only if those are too many, all are looked at.
     buckets: [u8; BUCKETS],
 }
 
@@ -165,8 +165,9 @@ impl Tally {
     }
 }
 
+/// The bucket of a group: the upper byte of a product, so that numbers in regular steps do not meet.
 fn bucket(group: u32) -> usize {
-    group as usize % BUCKETS
+    (group.wrapping_mul(0x9e37_79b1) >> 24) as usize
 }
 
 /// Draws peers of a population in random order, each at most once.
