@@ -272,17 +272,22 @@ impl<'s> PeerTable<'s> {
     /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.
     pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {
         let slot = slot.0;
-        if record.source != self.peer(slot).source {
+        let moved = record.source != self.peer(slot).source;
+        if moved {
             self.move_house(slot, record.source);
         }
         self.grant_tenure(now, slot);
         let Some(peer) = self.peers.get_mut(slot as usize) else { return };
         let Some(far) = self.far.get_mut(slot as usize) else { return };
         self.activity.count(now, Some(peer.seen));
-        let (reach, expires) = (Reach::of(record.endpoints), now.plus_s(record.ttl_s));
+        let (was_due, expires) = (peer.expires, now.plus_s(record.ttl_s));
         (peer.seen, peer.expires) = (now, expires);
-        peer.record.store(far, record.id, record.endpoints);
-        peer.direct = Direct::of(record.endpoints, reach, record.source);
+        let mut reach = peer.reach;
+        if moved || !peer.record.endpoints(far).eq(record.endpoints.iter().copied()) {
+            reach = Reach::of(record.endpoints);
+            peer.direct = Direct::of(record.endpoints, reach, record.source);
+            peer.record.store(far, record.id, record.endpoints);
+        }
         if (reach, record.seeding) != (peer.reach, peer.seeding) {
             self.networks.leave_set(self.peers, slot);
             if let Some(peer) = self.peers.get_mut(slot as usize) {
@@ -290,7 +295,10 @@ impl<'s> PeerTable<'s> {
             }
             self.networks.join_set(self.peers, slot);
         }
-        self.wheel.set(slot, expires);
+        // The wheel meets it no later than it was due, and sets its timer anew.
+        if expires < was_due {
+            self.wheel.set(slot, expires);
+        }
     }
 
     /// Removes the peer at `slot`.
@@ -331,10 +339,22 @@ impl<'s> PeerTable<'s> {
         direct.or_else(|| best(&mut self.view_for(slot, Instant::START, viewer, &[])?.endpoints(), query))
     }
 
+    /// The same in compact form, if it is IPv4 and the row's first line tells it.
+    #[inline]
+    pub fn compact_v4(&self, slot: Slot, query: ContactsQuery) -> Option<[u8; 6]> {
+        let peer = self.peer(slot.0);
+        peer.direct.compact_v4(peer.reach, query)
+    }
+
     /// How many peers of `network` an asker may know of.
     pub fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
         let network = self.networks.find(network);
         network.map_or(Counts::default(), |network| self.networks.counts(network, Viewer::new(viewer)))
+    }
+
+    /// The same of the network of the peer at `slot`.
+    pub fn counts_around(&self, slot: Slot, viewer: CanonicalAddr) -> Counts {
+        self.networks.counts(self.peer(slot.0).network, Viewer::new(viewer))
     }
 
     /// Takes note that the peer at `slot` says that it has finished.

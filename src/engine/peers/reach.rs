@@ -45,8 +45,8 @@ pub struct Viewer {
 pub(super) struct Direct {
     /// The IPv4 address. An IPv6 address is the peer's source.
     v4: [u8; 4],
-    /// The ports of TCP and of UDP; 0 if this is not all there is to know.
-    ports: [u16; 2],
+    /// The ports of TCP and of UDP, in network order; 0 if this is not all there is to know.
+    ports: [[u8; 2]; 2],
 }
 
 impl Reach {
@@ -127,7 +127,7 @@ impl Viewer {
 
 impl Direct {
     /// Of no peer.
-    pub(super) const NONE: Self = Self { v4: [0; 4], ports: [0; 2] };
+    pub(super) const NONE: Self = Self { v4: [0; 4], ports: [[0; 2]; 2] };
 
     /// What there is to know of a peer with these endpoints, announced from `source`.
     pub(super) fn of(endpoints: &[Endpoint<'_>], reach: Reach, source: CanonicalAddr) -> Self {
@@ -141,14 +141,14 @@ impl Direct {
                 if reach.is_plain() && one_family && addr == same && (addr.is_v4() || addr == source) =>
             {
                 let [.., a, b, c, d] = addr.octets();
-                Self { v4: [a, b, c, d], ports: [tcp, udp] }
+                Self { v4: [a, b, c, d], ports: [tcp.to_be_bytes(), udp.to_be_bytes()] }
             }
             _ => Self::NONE,
         }
     }
 
-    /// The answer to a query of the family that the peer, of this reach, has; `None` if that takes a look at its endpoints.
-    /// `source` tells where it was announced from.
+    /// The answer to a query; `None` if that takes a look at the endpoints of the peer, which is of this reach. `source`
+    /// tells where it was announced from.
     #[inline]
     pub(super) fn contact(
         self,
@@ -156,14 +156,24 @@ impl Direct {
         source: impl FnOnce() -> CanonicalAddr,
         query: ContactsQuery,
     ) -> Option<Contact> {
-        let [tcp, udp] = self.ports;
-        let port = if query.transport == Transport::Tcp { tcp } else { udp };
-        let is_v4 = reach.has(LAN_V4);
-        let other = if is_v4 { Families::V6 } else { Families::V4 };
-        if port == 0 || query.families == other {
-            return None;
+        if let Some([a, b, c, d, port @ ..]) = self.compact_v4(reach, query) {
+            return Some((CanonicalAddr::new(Ipv4Addr::new(a, b, c, d).into()), u16::from_be_bytes(port)));
         }
-        Some((if is_v4 { CanonicalAddr::new(Ipv4Addr::from(self.v4).into()) } else { source() }, port))
+        let port = u16::from_be_bytes(self.port(query));
+        (port != 0 && !reach.has(LAN_V4) && query.families != Families::V4).then(|| (source(), port))
+    }
+
+    /// The same in compact form (BEP 5, BEP 23); `None` also if it is of IPv6.
+    #[inline]
+    pub(super) fn compact_v4(self, reach: Reach, query: ContactsQuery) -> Option<[u8; 6]> {
+        let ([a, b, c, d], [high, low]) = (self.v4, self.port(query));
+        let fits = [high, low] != [0; 2] && reach.has(LAN_V4) && query.families != Families::V6;
+        fits.then_some([a, b, c, d, high, low])
+    }
+
+    fn port(self, query: ContactsQuery) -> [u8; 2] {
+        let [tcp, udp] = self.ports;
+        if query.transport == Transport::Tcp { tcp } else { udp }
     }
 }
 
