@@ -77,18 +77,47 @@ impl Rng {
         self.key.hash(&self.counter.to_le_bytes())
     }
 
-    /// A uniform number below `bound`; 0 when `bound` is 0. Lemire's bounded draw: no modulo bias.
-    #[expect(clippy::cast_possible_truncation, reason = "the low and the high half of a 64-bit product")]
+    /// A uniform number below `bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: u32) -> u32 {
-        let mut product = (self.next_u64() >> 32) * u64::from(bound);
-        if (product as u32) < bound {
-            let floor = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
-            while (product as u32) < floor {
-                product = (self.next_u64() >> 32) * u64::from(bound);
-            }
-        }
-        (product >> 32) as u32
+        below(bound, || self.next_u64())
     }
+
+    /// A fast generator for the draws of one sample.
+    pub fn burst(&mut self) -> Burst {
+        Burst(self.next_u64())
+    }
+}
+
+/// A fast generator (SplitMix64) that starts at one output of an [`Rng`]. What is drawn from it may tell what else is; it
+/// tells nothing about any other burst, nor about the generator it comes from.
+pub struct Burst(u64);
+
+impl Burst {
+    /// A uniform number below `bound`; 0 when `bound` is 0.
+    pub fn below(&mut self, bound: u32) -> u32 {
+        below(bound, || self.next_u64())
+    }
+
+    const fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+}
+
+/// Lemire's bounded draw from the upper halves of uniform bits: no modulo bias.
+#[expect(clippy::cast_possible_truncation, reason = "the low and the high half of a 64-bit product")]
+fn below(bound: u32, mut next_u64: impl FnMut() -> u64) -> u32 {
+    let mut product = (next_u64() >> 32) * u64::from(bound);
+    if (product as u32) < bound {
+        let floor = bound.wrapping_neg().checked_rem(bound).unwrap_or(0);
+        while (product as u32) < floor {
+            product = (next_u64() >> 32) * u64::from(bound);
+        }
+    }
+    (product >> 32) as u32
 }
 
 #[cfg(test)]
@@ -111,13 +140,29 @@ mod tests {
     }
 
     #[test]
+    fn splitmix_matches_its_reference_vector() {
+        let mut burst = Burst(1_234_567);
+        assert_eq!(
+            [burst.next_u64(), burst.next_u64()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
+    }
+
+    #[test]
     fn bounded_draws_are_uniform() {
         let mut rng = Rng::new(HashKey::new([3; 16]));
-        assert_eq!(rng.below(0), 0);
-        assert_eq!(rng.below(1), 0);
+        let mut burst = rng.burst();
+        assert_eq!((rng.below(0), rng.below(1), burst.below(0), burst.below(1)), (0, 0, 0, 0));
+        assert_uniform(|| rng.below(10));
+        assert_uniform(|| burst.below(10));
+        let mut rng = Rng::new(HashKey::new([4; 16]));
+        assert_uniform(|| rng.burst().below(10));
+    }
+
+    fn assert_uniform(mut draw: impl FnMut() -> u32) {
         let mut seen = [0u32; 10];
         for _ in 0..100_000 {
-            seen[rng.below(10) as usize] += 1;
+            seen[draw() as usize] += 1;
         }
         let chi_squared: f64 = seen.iter().map(|&n| (f64::from(n) - 10_000.0).powi(2) / 10_000.0).sum();
         assert!(chi_squared < 45.0, "{chi_squared} with 9 degrees of freedom: {seen:?}");

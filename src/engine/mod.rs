@@ -282,7 +282,10 @@ impl Engine<'_> {
             (Some(slot), expires_s)
         };
         let slots = self.contacts(now, source, network, track.contacts, slot);
-        let counts = self.counts(network, source.addr);
+        let counts = match slot {
+            Some(slot) => self.peers.counts_around(slot, source.addr),
+            None => self.counts(network, source.addr),
+        };
         Ok(Decision::Tracked { expires_s, counts, query: track.contacts, slots })
     }
 

@@ -2,11 +2,12 @@
 
 use core::fmt;
 
-use super::peers::{PeerTable, PeerView, Slots};
+use super::peers::{PeerTable, PeerView, Slots, Viewer};
 use super::request::{ContactsQuery, SchemeList};
 use super::token::Token;
 use crate::addr::CanonicalAddr;
 use crate::time::{Instant, WallClock};
+use crate::wire::Writer;
 
 /// The answer to a [`Request`](super::Request), whatever protocol it goes out by.
 pub enum Reply<'r> {
@@ -67,24 +68,40 @@ pub struct Counts {
 pub struct Contacts<'r> {
     table: &'r PeerTable<'r>,
     slots: Slots,
-    viewer: CanonicalAddr,
+    viewer: Viewer,
     query: ContactsQuery,
 }
 
 impl<'r> Contacts<'r> {
-    pub(super) const fn new(
+    pub(super) fn new(
         table: &'r PeerTable<'r>,
         slots: Slots,
         viewer: CanonicalAddr,
         query: ContactsQuery,
     ) -> Self {
-        Self { table, slots, viewer, query }
+        Self { table, slots, viewer: Viewer::new(viewer), query }
     }
 
     /// The addresses and ports, in random order: of each peer its first endpoint of the wanted transport that has an
     /// IP address of a wanted family and that the asker may see, or else its first such endpoint of any scheme.
     pub fn iter(&self) -> impl Iterator<Item = Contact> {
         self.slots.iter().filter_map(|&slot| self.table.contact(slot, self.viewer, self.query))
+    }
+
+    /// Writes them in compact form, one behind the other (BEP 7, BEP 15, BEP 23). What does not fit is left out.
+    pub fn emit_compact(&self, out: &mut Writer<'_>) {
+        for &slot in &self.slots {
+            let written = match self.table.compact_v4(slot, self.query) {
+                Some(compact) => out.put(&compact),
+                None => {
+                    let contact = self.table.contact(slot, self.viewer, self.query);
+                    contact.map_or(Ok(()), |(addr, port)| out.put_compact(addr, port))
+                }
+            };
+            if written.is_err() {
+                break;
+            }
+        }
     }
 }
 

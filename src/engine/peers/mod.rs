@@ -4,23 +4,25 @@
 //! network or a prefix leads to a number by a keyed hash. Every operation takes a number of steps that does not grow
 //! with the number of peers.
 //!
-//! - `peer`: what is known about one peer, in a row. `record`: what it announces. `view`: what of it one asker may
-//!   see.
-//! - `networks`: the members of every network. `sample`: a random draw from them.
+//! - `peer`: what is known about one peer, in a row. `record`: what it announces. `reach`: who can reach it. `view`: what
+//!   of it one asker may see.
+//! - `networks`: the members of every network, by their reach. `sample`: a random draw from them.
 //! - `groups`: how many peers come from each address prefix. `admission`: who gets a place, and who loses it.
 //! - `wheel`: lifetimes. `activity`: how many peers were seen lately.
-//! - `index`, `pool`, `directory`, `roster`, `ranking`, `part`: what these are made of.
+//! - `index`, `pool`, `directory`, `members`, `roster`, `ranking`, `part`: what these are made of.
 
 mod activity;
 mod admission;
 mod directory;
 mod groups;
 mod index;
+mod members;
 mod networks;
 mod part;
 mod peer;
 mod pool;
 mod ranking;
+mod reach;
 mod record;
 mod roster;
 mod sample;
@@ -30,6 +32,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+pub use reach::Viewer;
 pub use view::PeerView;
 
 use heapless::Vec;
@@ -40,8 +43,8 @@ use self::index::{Index, IndexStorage, Tag};
 use self::networks::{NetworkStorage, Networks};
 use self::peer::Peer;
 use self::pool::Pool;
+use self::reach::{Direct, Reach, best};
 use self::record::Far;
-use self::view::LanEndpoints;
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
@@ -252,10 +255,11 @@ impl<'s> PeerTable<'s> {
         let slot = self.slots.take(self.peers).ok_or(NoPlace)?;
         let peer = self.peers.get_mut(slot as usize).ok_or(NoPlace)?;
         let far = self.far.get_mut(slot as usize).ok_or(NoPlace)?;
-        let (lan, expires) = (LanEndpoints::among(record.endpoints), now.plus_s(record.ttl_s));
+        let (reach, expires) = (Reach::of(record.endpoints), now.plus_s(record.ttl_s));
         let tag = tag(&self.key, record.network, record.id);
         (peer.born, peer.seen, peer.expires) = (now, now, expires);
-        (peer.source, peer.lan, peer.tag, peer.seeding) = (record.source, lan, tag, record.seeding);
+        (peer.source, peer.reach, peer.tag, peer.seeding) = (record.source, reach, tag, record.seeding);
+        peer.direct = Direct::of(record.endpoints, reach, record.source);
         peer.record.store(far, record.id, record.endpoints);
         self.ids.insert(tag, slot);
         self.networks.join(self.peers, slot, record.network);
@@ -268,24 +272,33 @@ impl<'s> PeerTable<'s> {
     /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.
     pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {
         let slot = slot.0;
-        if record.source != self.peer(slot).source {
+        let moved = record.source != self.peer(slot).source;
+        if moved {
             self.move_house(slot, record.source);
         }
         self.grant_tenure(now, slot);
         let Some(peer) = self.peers.get_mut(slot as usize) else { return };
         let Some(far) = self.far.get_mut(slot as usize) else { return };
         self.activity.count(now, Some(peer.seen));
-        let (lan, expires) = (LanEndpoints::among(record.endpoints), now.plus_s(record.ttl_s));
+        let (was_due, expires) = (peer.expires, now.plus_s(record.ttl_s));
         (peer.seen, peer.expires) = (now, expires);
-        peer.record.store(far, record.id, record.endpoints);
-        if (lan, record.seeding) != (peer.lan, peer.seeding) {
+        let mut reach = peer.reach;
+        if moved || !peer.record.endpoints(far).eq(record.endpoints.iter().copied()) {
+            reach = Reach::of(record.endpoints);
+            peer.direct = Direct::of(record.endpoints, reach, record.source);
+            peer.record.store(far, record.id, record.endpoints);
+        }
+        if (reach, record.seeding) != (peer.reach, peer.seeding) {
             self.networks.leave_set(self.peers, slot);
             if let Some(peer) = self.peers.get_mut(slot as usize) {
-                (peer.lan, peer.seeding) = (lan, record.seeding);
+                (peer.reach, peer.seeding) = (reach, record.seeding);
             }
             self.networks.join_set(self.peers, slot);
         }
-        self.wheel.set(slot, expires);
+        // The wheel meets it no later than it was due, and sets its timer anew.
+        if expires < was_due {
+            self.wheel.set(slot, expires);
+        }
     }
 
     /// Removes the peer at `slot`.
@@ -309,29 +322,39 @@ impl<'s> PeerTable<'s> {
         viewer: CanonicalAddr,
         schemes: &[&str],
     ) -> Option<PeerView<'_>> {
+        self.view_for(slot, now, Viewer::new(viewer), schemes)
+    }
+
+    fn view_for(&self, slot: Slot, now: Instant, viewer: Viewer, schemes: &[&str]) -> Option<PeerView<'_>> {
         let peer = self.peers.get(slot.0 as usize)?;
         PeerView::new(peer, self.far.get(slot.0 as usize)?, now, viewer, schemes)
     }
 
-    /// One address of the peer at `slot`, as `viewer` may see it: of its first endpoint of the wanted transport and
-    /// families, or else of its first one of the families. `None` if it has none.
-    pub fn contact(&self, slot: Slot, viewer: CanonicalAddr, query: ContactsQuery) -> Option<Contact> {
-        let view = self.view(slot, Instant::START, viewer, &[])?;
-        let mut best = None;
-        for endpoint in view.endpoints() {
-            let Some(addr) = endpoint.ip().filter(|&addr| query.families.contain(addr)) else { continue };
-            let contact = Some((addr, endpoint.port));
-            if endpoint.scheme == query.transport.scheme() {
-                return contact;
-            }
-            best = best.or(contact);
-        }
-        best
+    /// One address of the peer at `slot`, which must have been drawn for `viewer`: of its first endpoint of the wanted
+    /// transport and families, or else of its first one of the families. `None` if it has none.
+    #[inline]
+    pub fn contact(&self, slot: Slot, viewer: Viewer, query: ContactsQuery) -> Option<Contact> {
+        let peer = self.peer(slot.0);
+        let direct = peer.direct.contact(peer.reach, || peer.source, query);
+        direct.or_else(|| best(&mut self.view_for(slot, Instant::START, viewer, &[])?.endpoints(), query))
+    }
+
+    /// The same in compact form, if it is IPv4 and the row's first line tells it.
+    #[inline]
+    pub fn compact_v4(&self, slot: Slot, query: ContactsQuery) -> Option<[u8; 6]> {
+        let peer = self.peer(slot.0);
+        peer.direct.compact_v4(peer.reach, query)
     }
 
     /// How many peers of `network` an asker may know of.
     pub fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
-        self.networks.counts(self.peers, network, viewer.is_lan())
+        let network = self.networks.find(network);
+        network.map_or(Counts::default(), |network| self.networks.counts(network, Viewer::new(viewer)))
+    }
+
+    /// The same of the network of the peer at `slot`.
+    pub fn counts_around(&self, slot: Slot, viewer: CanonicalAddr) -> Counts {
+        self.networks.counts(self.peer(slot.0).network, Viewer::new(viewer))
     }
 
     /// Takes note that the peer at `slot` says that it has finished.
@@ -361,6 +384,11 @@ impl<'s> PeerTable<'s> {
             let peer = self.peer(slot);
             peer.record.has_id(id) && self.networks.key(peer.network) == network
         })
+    }
+
+    /// The network with this key. `member`, if there is one, must be of it: that saves the search.
+    fn network(&self, key: NetworkKey, member: Option<Slot>) -> Option<u32> {
+        member.map(|slot| self.peer(slot.0).network).or_else(|| self.networks.find(key))
     }
 
     fn is_live(&self, slot: u32, now: Instant) -> bool {

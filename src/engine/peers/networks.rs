@@ -1,11 +1,12 @@
 //! Which peers are in which network.
 
+use heapless::Vec;
+
 use super::directory::{Directory, DirectoryStorage};
-use super::index::{IndexStorage, Tag};
-use super::part::Part;
-use super::peer::{InNetwork, Peer};
-use super::roster::{Roster, Set};
-use super::view::LanEndpoints;
+use super::index::Tag;
+use super::members::{MemberStorage, Members, Set};
+use super::peer::Peer;
+use super::reach::{CLASSES, Classes, Viewer};
 use crate::engine::reply::Counts;
 use crate::id::NetworkKey;
 use crate::rng::HashKey;
@@ -13,42 +14,49 @@ use crate::rng::HashKey;
 /// The memory of [`Networks`] of up to `N` peers altogether.
 pub(super) struct NetworkStorage<const N: usize> {
     directory: DirectoryStorage<NetworkKey, Tally, N>,
-    members: IndexStorage<N>,
+    members: MemberStorage<N>,
 }
 
-/// The networks that have peers. Each has two sets of members: those that anyone can reach, and those that only have
-/// LAN endpoints, so that a draw for a stranger never meets a peer it may not see.
+/// The networks that have peers. Each has a set of members for every class of them, so that a draw never meets a peer that
+/// the asker may not see or that has no address of the wanted families.
 pub(super) struct Networks<'s> {
     directory: Directory<'s, NetworkKey, Tally>,
-    members: Roster<'s, InNetwork>,
+    members: Members<'s>,
     key: HashKey,
 }
 
 /// What is counted of one network.
 #[derive(Clone, Copy)]
 struct Tally {
-    /// Members that seed: those anyone can reach, and the others.
+    /// The classes that have members.
+    classes: Classes,
+    /// Members that strangers can see.
+    public: u32,
+    /// Members that seed: those that strangers can see, and the others.
     seeders: [u32; 2],
     completed: u32,
 }
 
 impl Tally {
-    const NONE: Self = Self { seeders: [0; 2], completed: 0 };
+    const NONE: Self = Self { classes: 0, public: 0, seeders: [0; 2], completed: 0 };
 }
 
+/// Kinds of classes: for each family whether strangers, only the LAN, or nobody can reach the peer by it; and whether
+/// strangers can see anything of a peer that they cannot reach by either.
+const KINDS: usize = 12;
+
 /// The members of one network that one asker may draw from, by number.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Population {
-    network: u32,
-    public: u32,
-    lan_only: u32,
+    sets: Vec<(Set, u32), KINDS>,
+    len: u32,
 }
 
 impl<const N: usize> NetworkStorage<N> {
     pub(super) const fn new() -> Self {
         Self {
             directory: DirectoryStorage::new(NetworkKey([0; 20]), Tally::NONE),
-            members: IndexStorage::new(),
+            members: MemberStorage::new(),
         }
     }
 }
@@ -58,7 +66,7 @@ impl<'s> Networks<'s> {
     pub(super) fn new<const N: usize>(storage: &'s mut NetworkStorage<N>, n: usize, key: HashKey) -> Self {
         Self {
             directory: Directory::new(&mut storage.directory, n),
-            members: Roster::new(&mut storage.members, n, key),
+            members: Members::new(&mut storage.members, n, key),
             key,
         }
     }
@@ -89,25 +97,44 @@ impl<'s> Networks<'s> {
         self.directory.leave(network);
     }
 
-    /// Puts `peer` into the set of its network that its endpoints ask for.
+    /// Puts `peer` into the set of its network and class.
     pub(super) fn join_set(&mut self, peers: &mut [Peer], peer: u32) {
-        let Some(&row) = peers.get(peer as usize) else { return };
-        self.members.push(peers, set_of(&row), peer);
-        self.count_seeder(&row, |n| n.saturating_add(1));
+        let Some(row) = peers.get_mut(peer as usize) else { return };
+        let Ok(slot) = u16::try_from(peer) else { return };
+        row.rank = self.members.push(set_of(row), slot);
+        if let Some(tally) = self.directory.extra_mut(row.network) {
+            tally.classes |= row.reach.class_bit();
+        }
+        self.recount(row, |n| n.saturating_add(1));
     }
 
     /// Takes `peer` out of its set.
     pub(super) fn leave_set(&mut self, peers: &mut [Peer], peer: u32) {
-        let Some(&row) = peers.get(peer as usize) else { return };
-        self.members.remove(peers, peer);
-        self.count_seeder(&row, |n| n.saturating_sub(1));
+        let Some(row) = peers.get(peer as usize) else { return };
+        self.recount(row, |n| n.saturating_sub(1));
+        let &Peer { network, reach, rank, .. } = row;
+        match self.members.remove(set(network, reach.class()), rank) {
+            Some(mover) => {
+                peers.get_mut(usize::from(mover)).into_iter().for_each(|mover| mover.rank = rank);
+            }
+            None if rank == 0 => {
+                if let Some(tally) = self.directory.extra_mut(network) {
+                    tally.classes &= !reach.class_bit();
+                }
+            }
+            None => {}
+        }
     }
 
-    fn count_seeder(&mut self, row: &Peer, change: impl Fn(u32) -> u32) {
-        let place = usize::from(row.lan == LanEndpoints::All);
-        let tally = self.directory.extra_mut(row.network).filter(|_| row.seeding);
-        if let Some(seeders) = tally.and_then(|tally| tally.seeders.get_mut(place)) {
+    fn recount(&mut self, row: &Peer, change: impl Fn(u32) -> u32) {
+        let Some(tally) = self.directory.extra_mut(row.network) else { return };
+        let [public, lan_only] = &mut tally.seeders;
+        let seeders = if row.reach.is_public() { public } else { lan_only };
+        if row.seeding {
             *seeders = change(*seeders);
+        }
+        if row.reach.is_public() {
+            tally.public = change(tally.public);
         }
     }
 
@@ -118,13 +145,21 @@ impl<'s> Networks<'s> {
         }
     }
 
-    /// How many peers the network with this key has for an asker; `lan` if LAN-only peers may be shown to it.
-    pub(super) fn counts(&self, peers: &[Peer], key: NetworkKey, lan: bool) -> Counts {
-        let Some(population) = self.population(peers, key, lan) else { return Counts::default() };
-        let Some(tally) = self.directory.extra(population.network) else { return Counts::default() };
+    /// How many peers `network` has for an asker.
+    pub(super) fn counts(&self, network: u32, viewer: Viewer) -> Counts {
+        let Some(tally) = self.directory.extra(network) else { return Counts::default() };
         let [public, lan_only] = tally.seeders;
-        let seeders = if lan { public.saturating_add(lan_only) } else { public };
-        Counts { seeders, leechers: population.len().saturating_sub(seeders), completed: tally.completed }
+        let (peers, seeders) = if viewer.is_lan() {
+            (self.directory.members(network), public.saturating_add(lan_only))
+        } else {
+            (tally.public, public)
+        };
+        Counts { seeders, leechers: peers.saturating_sub(seeders), completed: tally.completed }
+    }
+
+    /// The network with this key.
+    pub(super) fn find(&self, key: NetworkKey) -> Option<u32> {
+        self.directory.find(self.tag(key), key)
     }
 
     /// The key of `network`.
@@ -132,29 +167,40 @@ impl<'s> Networks<'s> {
         self.directory.key(network).unwrap_or_default()
     }
 
-    /// Whom an asker may draw from in the network with this key; `lan` if LAN-only peers may be shown to it.
-    pub(super) fn population(&self, peers: &[Peer], key: NetworkKey, lan: bool) -> Option<Population> {
-        let network = self.directory.find(self.tag(key), key)?;
-        let public = self.members.len(peers, set(network, false));
-        let lan_only = if lan { self.members.len(peers, set(network, true)) } else { 0 };
-        Some(Population { network, public, lan_only })
+    /// The members of `network` of these classes.
+    pub(super) fn population(&self, network: u32, classes: Classes) -> Population {
+        let mut population = Population { sets: Vec::new(), len: 0 };
+        let mut left = self.directory.extra(network).map_or(0, |tally| tally.classes) & classes;
+        while let Some(class) = left.checked_sub(1).map(|_| left.trailing_zeros()) {
+            left &= left.wrapping_sub(1);
+            let set = set(network, class);
+            let len = self.members.len(set);
+            // There are no more sets than kinds.
+            let _ = population.sets.push((set, len));
+            population.len = population.len.saturating_add(len);
+        }
+        population
+    }
+
+    /// All of a population, block by block.
+    pub(super) fn blocks(&self, population: &Population) -> impl Iterator<Item = &[u16]> {
+        population.sets.clone().into_iter().flat_map(|(set, len)| self.members.blocks(set, len))
     }
 
     /// The peer with this number, below [`Population::len`].
-    pub(super) fn member(&self, peers: &[Peer], population: Population, number: u32) -> Option<u32> {
-        let (set, rank) = population.place(number);
-        self.members.member(peers, set, rank)
+    pub(super) fn member(&self, population: &Population, number: u32) -> Option<u16> {
+        let (set, rank) = population.place(number)?;
+        self.members.member(set, rank)
     }
 
     /// Has what `peer`'s leaving looks at fetched into the cache, without waiting for it.
     pub(super) fn touch_peer(&self, peer: &Peer) {
-        self.members.touch_place(peer.part());
+        self.members.touch(set_of(peer), peer.rank);
     }
 
     /// Has what leads to the peer with this number fetched into the cache, without waiting for it.
-    pub(super) fn touch(&self, population: Population, number: u32) {
-        let (set, rank) = population.place(number);
-        self.members.touch(set, rank);
+    pub(super) fn touch(&self, population: &Population, number: u32) {
+        population.place(number).into_iter().for_each(|(set, rank)| self.members.touch(set, rank));
     }
 
     fn tag(&self, key: NetworkKey) -> Tag {
@@ -164,22 +210,28 @@ impl<'s> Networks<'s> {
 
 impl Population {
     /// How many peers there are to draw from.
-    pub(super) const fn len(self) -> u32 {
-        self.public.saturating_add(self.lan_only)
+    pub(super) const fn len(&self) -> u32 {
+        self.len
     }
 
-    fn place(self, number: u32) -> (Set, u32) {
-        match number.checked_sub(self.public) {
-            None => (set(self.network, false), number),
-            Some(rank) => (set(self.network, true), rank),
+    /// The set and the rank of the peer with this number.
+    fn place(&self, number: u32) -> Option<(Set, u32)> {
+        let mut rank = number;
+        for &(set, len) in &self.sets {
+            match rank.checked_sub(len) {
+                None => return Some((set, rank)),
+                Some(beyond) => rank = beyond,
+            }
         }
+        None
     }
 }
 
 fn set_of(peer: &Peer) -> Set {
-    set(peer.network, peer.lan == LanEndpoints::All)
+    set(peer.network, peer.reach.class())
 }
 
-fn set(network: u32, lan_only: bool) -> Set {
-    Set(network, u32::from(lan_only))
+/// The members of `network` of this class. There are at most 65,536 networks: two different pairs are two different sets.
+fn set(network: u32, class: u32) -> Set {
+    network.wrapping_mul(CLASSES) | class
 }

@@ -1,27 +1,24 @@
 //! The row of one peer.
 
 use core::hint::black_box;
+use core::mem::offset_of;
 
 use super::groups::Membership;
 use super::index::Tag;
 use super::part::{Part, parts};
 use super::pool::Free;
+use super::reach::{Direct, Reach};
 use super::record::Near;
 use super::roster::Place;
-use super::view::LanEndpoints;
 use crate::addr::CanonicalAddr;
 use crate::time::Instant;
-
-/// The roster of the members of networks.
-#[derive(Clone, Copy)]
-pub(super) enum InNetwork {}
 
 /// The roster of the peers of narrow prefixes that are open to eviction.
 #[derive(Clone, Copy)]
 pub(super) enum OpenInNarrow {}
 
-/// All that is known about one peer: three cache lines. What a draw looks at is in the first, what an answer shows in
-/// the second, and what only changes of the table look at in the last.
+/// All that is known about one peer: three cache lines. What a draw looks at is in the first, and nearly always what a
+/// compact answer shows; what other answers show is in the second, and what only changes of the table look at in the last.
 ///
 /// The number of lines is odd on purpose. Rows of four would put the first lines of all rows, which are needed most, into
 /// a quarter of the sets of every cache: measured, that makes a miss three times as dear.
@@ -32,12 +29,14 @@ pub(super) struct Peer {
     pub(super) expires: Instant,
     pub(super) seen: Instant,
     pub(super) groups: Membership,
-    in_network: Place<InNetwork>,
+    pub(super) direct: Direct,
     pub(super) network: u32,
+    /// Among the peers of its network and class.
+    pub(super) rank: u32,
     /// Of its network and id.
     pub(super) tag: Tag,
     free: Free,
-    pub(super) lan: LanEndpoints,
+    pub(super) reach: Reach,
     /// It has tenure: nobody else's announce can evict it.
     pub(super) protected: bool,
     /// It has all there is to have.
@@ -51,9 +50,9 @@ pub(super) struct Peer {
 }
 
 const _: () = assert!(size_of::<Peer>() == 192, "a row is three cache lines");
+const _: () = assert!(offset_of!(Peer, record) <= 64, "the first line holds all that a draw looks at");
 
 parts!(Peer {
-    in_network: Place<InNetwork>,
     open_in_narrow: Place<OpenInNarrow>,
     free: Free,
 });
@@ -64,9 +63,10 @@ impl Peer {
         expires: Instant::START,
         seen: Instant::START,
         groups: Membership::NONE,
-        in_network: Place::NONE,
+        direct: Direct::NONE,
         network: 0,
-        lan: LanEndpoints::None,
+        rank: 0,
+        reach: Reach::NONE,
         protected: false,
         seeding: false,
         record: Near::EMPTY,
@@ -77,9 +77,8 @@ impl Peer {
         free: Free::LAST,
     };
 
-    /// Has the lines that an answer shows fetched into the cache, without waiting for them.
+    /// Has what a draw looks at fetched into the cache, without waiting for it.
     pub(super) fn touch(&self) {
         black_box(self.expires);
-        self.record.touch();
     }
 }

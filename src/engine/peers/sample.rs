@@ -3,7 +3,9 @@
 use heapless::Vec;
 
 use super::groups::Membership;
-use super::networks::Population;
+use super::networks::{Networks, Population};
+use super::peer::Peer;
+use super::reach::Viewer;
 use super::{PeerTable, Slot, Slots};
 use crate::addr::CanonicalAddr;
 use crate::engine::request::{ContactsQuery, PeersQuery};
@@ -11,15 +13,24 @@ use crate::id::NetworkKey;
 use crate::limits::{
     MAX_SAMPLE, SAMPLE_EXAMINED_AT_LEAST, SAMPLE_EXAMINED_PER_PEER, SAMPLE_PER_NARROW, SAMPLE_PER_WIDE,
 };
-use crate::rng::Rng;
+use crate::rng::{Burst, Rng};
 use crate::time::Instant;
 
 /// Most peers examined for one sample.
 const MAX_EXAMINED: usize = MAX_SAMPLE * SAMPLE_EXAMINED_PER_PEER;
-/// Most numbers that are shuffled. Twice as many as are drawn at most: above, a draw is new more often than not.
+/// Most peers that are shuffled.
 const MAX_SHUFFLED: usize = 2 * MAX_EXAMINED;
 
 const _: () = assert!(MAX_EXAMINED >= SAMPLE_EXAMINED_AT_LEAST);
+
+/// Which peers of a population are wanted.
+struct Wanted<'q> {
+    now: Instant,
+    viewer: Viewer,
+    excluded: Option<u32>,
+    /// Only those with an endpoint of these schemes; all if empty.
+    schemes: &'q [&'q str],
+}
 
 impl PeerTable<'_> {
     /// A uniform sample, without repeats and in random order, of the live peers of the query's network that `viewer`
@@ -35,10 +46,14 @@ impl PeerTable<'_> {
         viewer: CanonicalAddr,
         rng: &mut Rng,
     ) -> Slots {
+        let Some(network) = self.networks.find(query.network) else { return Slots::new() };
+        let viewer = Viewer::new(viewer);
         let excluded = query.exclude.and_then(|id| self.lookup(query.network, id));
-        let shows = |slot| query.schemes.is_empty() || self.view(slot, now, viewer, &query.schemes).is_some();
-        let is_wanted = |slot: &Slot| Some(slot.0) != excluded && self.is_live(slot.0, now) && shows(*slot);
-        self.draw(query.network, query.limit, viewer, is_wanted, rng)
+        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes };
+        let slots =
+            self.draw(&self.networks.population(network, viewer.classes()), query.limit, &wanted, rng);
+        slots.iter().for_each(|slot| self.peer(slot.0).record.touch());
+        slots
     }
 
     /// The same of peers that have an address of the query's families that `viewer` may see.
@@ -51,36 +66,35 @@ impl PeerTable<'_> {
         exclude: Option<Slot>,
         rng: &mut Rng,
     ) -> Slots {
-        let shows = |slot| self.contact(slot, viewer, query).is_some();
-        let is_wanted = |slot: &Slot| Some(*slot) != exclude && self.is_live(slot.0, now) && shows(*slot);
-        self.draw(network, query.limit, viewer, is_wanted, rng)
+        let Some(network) = self.network(network, exclude) else { return Slots::new() };
+        let viewer = Viewer::new(viewer);
+        let wanted = Wanted { now, viewer, excluded: exclude.map(|slot| slot.0), schemes: &[] };
+        let classes = viewer.classes_of(query.families);
+        self.draw(&self.networks.population(network, classes), query.limit, &wanted, rng)
     }
 
-    fn draw(
-        &self,
-        network: NetworkKey,
-        limit: usize,
-        viewer: CanonicalAddr,
-        is_wanted: impl Fn(&Slot) -> bool,
-        rng: &mut Rng,
-    ) -> Slots {
+    fn draw(&self, population: &Population, limit: usize, wanted: &Wanted<'_>, rng: &mut Rng) -> Slots {
         let mut chosen = Slots::new();
-        let Some(population) = self.networks.population(self.peers, network, viewer.is_lan()) else {
-            return chosen;
-        };
         let limit = limit.min(MAX_SAMPLE);
         let mut left = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
-        let mut draw = Draw::new(population.len());
-        let mut spread = Spread::default();
+        let rng = &mut rng.burst();
+        let mut draw = Draw::new(&self.networks, population, left);
+        let mut spread = Spread::new();
         let mut put_aside = Slots::new();
         while chosen.len() < limit && left > 0 {
-            let wave = draw.some(limit.saturating_sub(chosen.len()).min(left), rng);
+            let wave = draw.some(&self.networks, limit.saturating_sub(chosen.len()).min(left), rng);
             if wave.is_empty() {
                 break;
             }
             left = left.saturating_sub(wave.len());
-            for slot in self.fetch(population, &wave).into_iter().filter(&is_wanted) {
-                let list = if spread.takes(self.peer(slot.0).groups) { &mut chosen } else { &mut put_aside };
+            // In a large table most of them are in no cache: so all are fetched at the same time, not one after the other.
+            wave.iter().for_each(|slot| self.peer(slot.0).touch());
+            for slot in wave {
+                let peer = self.peer(slot.0);
+                if !self.is_wanted(slot, peer, wanted) {
+                    continue;
+                }
+                let list = if spread.takes(peer.groups) { &mut chosen } else { &mut put_aside };
                 // When the list of those put aside is full, it needs no more.
                 let _ = list.push(slot);
             }
@@ -90,80 +104,125 @@ impl PeerTable<'_> {
         chosen
     }
 
-    /// The peers with these numbers. In a large table most of them are in no cache: so all are fetched at the same time,
-    /// what leads to them first, instead of one after the other.
-    fn fetch(&self, population: Population, numbers: &[u32]) -> Slots {
-        numbers.iter().for_each(|&number| self.networks.touch(population, number));
-        let member = |&number: &u32| self.networks.member(self.peers, population, number).map(Slot);
-        let slots: Slots = numbers.iter().filter_map(member).collect();
-        slots.iter().for_each(|slot| self.peer(slot.0).touch());
-        slots
+    fn is_wanted(&self, slot: Slot, peer: &Peer, wanted: &Wanted<'_>) -> bool {
+        wanted.now < peer.expires
+            && Some(slot.0) != wanted.excluded
+            && (wanted.schemes.is_empty()
+                || self.view_for(slot, wanted.now, wanted.viewer, wanted.schemes).is_some())
     }
 }
 
 /// The prefixes of the peers chosen so far.
-#[derive(Default)]
 struct Spread {
-    narrow: Vec<u32, MAX_SAMPLE>,
-    wide: Vec<u32, MAX_SAMPLE>,
+    narrow: Tally,
+    wide: Tally,
 }
 
 impl Spread {
+    const fn new() -> Self {
+        Self { narrow: Tally::new(), wide: Tally::new() }
+    }
+
     /// Whether there may be another peer of these groups; if so, there is. Peers of the LAN are in none.
     fn takes(&mut self, groups: Membership) -> bool {
         let Some((narrow, wide)) = groups.narrow_and_wide() else { return true };
-        let count = |chosen: &[u32], group| chosen.iter().filter(|&&other| other == group).count();
         let takes =
-            count(&self.narrow, narrow) < SAMPLE_PER_NARROW && count(&self.wide, wide) < SAMPLE_PER_WIDE;
+            self.narrow.has_below(narrow, SAMPLE_PER_NARROW) && self.wide.has_below(wide, SAMPLE_PER_WIDE);
         if takes {
-            let _ = self.narrow.push(narrow);
-            let _ = self.wide.push(wide);
+            self.narrow.count(narrow);
+            self.wide.count(wide);
         }
         takes
     }
 }
 
-/// Draws numbers below a bound in random order, each at most once.
-enum Draw {
-    /// Few numbers: a shuffle of them all, one step a draw.
-    Shuffle { order: Vec<u16, MAX_SHUFFLED>, done: usize },
-    /// Many numbers: a draw that repeats an earlier one is drawn again.
-    Reject { drawn: Vec<u32, MAX_EXAMINED>, bound: u32 },
+/// Buckets of a [`Tally`], one for each value of a byte: so many that few of the groups of one sample share one.
+const BUCKETS: usize = 256;
+
+/// How often each group was chosen.
+struct Tally {
+    chosen: Vec<u32, MAX_SAMPLE>,
+    /// How many of the chosen share its bucket: only if those are too many, all are looked at.
+    buckets: [u8; BUCKETS],
 }
 
-impl Draw {
-    fn new(bound: u32) -> Self {
-        match u16::try_from(bound) {
-            Ok(few) if usize::from(few) <= MAX_SHUFFLED => {
-                Self::Shuffle { order: (0..few).collect(), done: 0 }
-            }
-            _ => Self::Reject { drawn: Vec::new(), bound },
+impl Tally {
+    const fn new() -> Self {
+        Self { chosen: Vec::new(), buckets: [0; BUCKETS] }
+    }
+
+    /// Whether `group` was chosen less often than `limit` times.
+    fn has_below(&self, group: u32, limit: usize) -> bool {
+        let in_bucket = self.buckets.get(bucket(group)).copied().unwrap_or(0);
+        usize::from(in_bucket) < limit || self.chosen.iter().filter(|&&other| other == group).count() < limit
+    }
+
+    fn count(&mut self, group: u32) {
+        let _ = self.chosen.push(group);
+        if let Some(in_bucket) = self.buckets.get_mut(bucket(group)) {
+            *in_bucket = in_bucket.saturating_add(1);
         }
     }
+}
 
-    /// The next `count` numbers; fewer when all others have been drawn.
-    fn some(&mut self, count: usize, rng: &mut Rng) -> Vec<u32, MAX_SAMPLE> {
-        core::iter::from_fn(|| self.next(rng)).take(count.min(MAX_SAMPLE)).collect()
+/// The bucket of a group: the upper byte of a product, so that numbers in regular steps do not meet.
+fn bucket(group: u32) -> usize {
+    (group.wrapping_mul(0x9e37_79b1) >> 24) as usize
+}
+
+/// Draws peers of a population in random order, each at most once.
+enum Draw<'p> {
+    /// Few: a shuffle of them all, one step a draw. `Slot`s as the blocks hold them.
+    Shuffle { order: Vec<u16, MAX_SHUFFLED>, done: usize },
+    /// Many: a draw that repeats an earlier one is drawn again.
+    Reject { drawn: Vec<u32, MAX_EXAMINED>, population: &'p Population },
+}
+
+impl<'p> Draw<'p> {
+    /// A draw of up to `most` from `population`. Above twice as many peers, a draw is new more often than not.
+    fn new(networks: &Networks<'_>, population: &'p Population, most: usize) -> Self {
+        if population.len() as usize > most.saturating_mul(2).min(MAX_SHUFFLED) {
+            return Self::Reject { drawn: Vec::new(), population };
+        }
+        let mut order = Vec::new();
+        for block in networks.blocks(population) {
+            // There is room for them all.
+            let _ = order.extend_from_slice(block);
+        }
+        Self::Shuffle { order, done: 0 }
     }
 
-    /// The next number; `None` when all have been drawn.
-    fn next(&mut self, rng: &mut Rng) -> Option<u32> {
+    /// The next `count` peers; fewer when all others have been drawn.
+    fn some(&mut self, networks: &Networks<'_>, count: usize, rng: &mut Burst) -> Slots {
+        let mut slots = Slots::new();
         match self {
             Self::Shuffle { order, done } => {
-                let left = order.get_mut(*done..)?;
-                let pick = rng.below(u32::try_from(left.len()).ok()?);
-                left.get(pick as usize)?;
-                left.swap(0, pick as usize);
-                *done = done.saturating_add(1);
-                left.first().copied().map(u32::from)
-            }
-            Self::Reject { drawn, bound } => loop {
-                let number = rng.below(*bound);
-                if !drawn.contains(&number) {
-                    drawn.push(number).ok()?;
-                    return Some(number);
+                while slots.len() < count {
+                    let Some(left) = order.get_mut(*done..) else { break };
+                    let pick = rng.below(u32::try_from(left.len()).unwrap_or(0)) as usize;
+                    let Some(&slot) = left.get(pick) else { break };
+                    left.swap(0, pick);
+                    *done = done.saturating_add(1);
+                    let _ = slots.push(Slot(slot.into()));
                 }
-            },
+            }
+            Self::Reject { drawn, population } => {
+                let start = drawn.len();
+                while drawn.len().saturating_sub(start) < count {
+                    let number = rng.below(population.len());
+                    if drawn.contains(&number) {
+                        continue;
+                    }
+                    if drawn.push(number).is_err() {
+                        break;
+                    }
+                    networks.touch(population, number);
+                }
+                let numbers = drawn.get(start..).unwrap_or_default();
+                let members = numbers.iter().filter_map(|&number| networks.member(population, number));
+                slots.extend(members.take(MAX_SAMPLE).map(|slot| Slot(slot.into())));
+            }
         }
+        slots
     }
 }

@@ -1,9 +1,9 @@
 //! Peers as one asker may see them.
 
 use super::peer::Peer;
+use super::reach::{Viewer, is_lan};
 use super::record::{Endpoints, Far};
-use crate::addr::{CanonicalAddr, Level};
-use crate::endpoint::{Endpoint, Host};
+use crate::endpoint::Endpoint;
 use crate::id::PeerId;
 use crate::limits::MAX_ENDPOINTS;
 use crate::time::Instant;
@@ -30,13 +30,12 @@ impl<'t> PeerView<'t> {
         peer: &'t Peer,
         far: &'t Far,
         now: Instant,
-        viewer: CanonicalAddr,
+        viewer: Viewer,
         schemes: &[&str],
     ) -> Option<Self> {
-        let sees_lan =
-            peer.lan == LanEndpoints::None || viewer.is_lan() || are_neighbours(viewer, peer.source);
+        let sees_all = viewer.sees_all(peer.reach, peer.source);
         let shows = |endpoint: &Endpoint<'_>| {
-            (sees_lan || !is_lan(endpoint)) && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
+            (sees_all || !is_lan(endpoint)) && (schemes.is_empty() || schemes.contains(&endpoint.scheme))
         };
         let endpoints = peer.record.endpoints(far);
         let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
@@ -56,36 +55,4 @@ impl<'t> PeerView<'t> {
         let bits = self.endpoints.clone().zip(0..8);
         bits.filter(move |&(_, n)| shown.wrapping_shr(n) & 1 == 1).map(|(endpoint, _)| endpoint)
     }
-}
-
-/// How many of a peer's endpoints are of the LAN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LanEndpoints {
-    /// None: anyone may see them all.
-    None,
-    /// Some of them.
-    Some,
-    /// All of them: strangers may not see the peer.
-    All,
-}
-
-impl LanEndpoints {
-    /// How many of these are.
-    pub(super) fn among(endpoints: &[Endpoint<'_>]) -> Self {
-        match endpoints.iter().filter(|endpoint| is_lan(endpoint)).count() {
-            0 => Self::None,
-            lan if lan == endpoints.len() => Self::All,
-            _ => Self::Some,
-        }
-    }
-}
-
-/// Whether `endpoint` is of the LAN: it says nothing to strangers.
-fn is_lan(endpoint: &Endpoint<'_>) -> bool {
-    matches!(endpoint.host, Host::Ip(addr) if addr.is_lan())
-}
-
-/// Whether two addresses belong to one household: the same IPv4 address, or the same IPv6 /64.
-fn are_neighbours(a: CanonicalAddr, b: CanonicalAddr) -> bool {
-    a.is_v4() == b.is_v4() && a.prefix(Level::Host) == b.prefix(Level::Host)
 }

@@ -98,9 +98,7 @@ impl Engine<'_> {
                 // All fits: fifty addresses of IPv6 are 920 bytes.
                 let id = request.transaction_id;
                 let _ = tracker::emit_announced(id, interval_s, counts.leechers, counts.seeders, out);
-                for (addr, port) in tracked.contacts.iter() {
-                    let _ = out.put_compact(addr, port);
-                }
+                tracked.contacts.emit_compact(out);
                 Ok(())
             }
             reply => Err(refusal(&reply)),

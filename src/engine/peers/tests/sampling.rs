@@ -12,11 +12,11 @@ fn critical(degrees: f64) -> f64 {
 }
 
 /// A source in a /16 of its own.
-fn apart(n: u32) -> String {
+pub(super) fn apart(n: u32) -> String {
     format!("{}.{}.0.1", 20 + n / 250, n % 250)
 }
 
-fn number(b: &Bench, slot: Slot) -> usize {
+pub(super) fn number(b: &Bench, slot: Slot) -> usize {
     b.table.registration(slot).1.as_str().parse().unwrap()
 }
 
@@ -24,11 +24,24 @@ fn number(b: &Bench, slot: Slot) -> usize {
 /// is as often in a sample, and as often its first, as any other.
 fn assert_uniform(b: &mut Bench, n: usize, live: &[usize], limit: usize, draws: u32) {
     let query = PeersQuery { network: key(0), limit, schemes: SchemeList::new(), exclude: None };
+    let draw = |b: &mut Bench| b.table.sample(b.now, &query, addr(STRANGER), &mut b.rng);
+    assert_uniform_draws(b, draw, n, live, limit, draws);
+}
+
+/// The same of any kind of sample.
+pub(super) fn assert_uniform_draws(
+    b: &mut Bench,
+    sample: impl Fn(&mut Bench) -> Slots,
+    n: usize,
+    live: &[usize],
+    limit: usize,
+    draws: u32,
+) {
     let (mut first, mut any) = (std::vec![0u32; n], std::vec![0u32; n]);
     let mut last_drawn = std::vec![u32::MAX; n];
     let size = limit.min(live.len());
     for draw in 0..draws {
-        let slots = b.table.sample(b.now, &query, addr(STRANGER), &mut b.rng);
+        let slots = sample(b);
         assert_eq!(slots.len(), size);
         first[number(b, slots[0])] += 1;
         for &slot in &slots {
