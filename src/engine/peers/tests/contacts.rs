@@ -145,7 +145,7 @@ fn announce(b: &mut Bench, model: &mut Model, network: u32, id: u32) {
     let record = Record { network: key(network), id: peer, endpoints: &parsed, ttl_s, seeding, source };
     match b.table.find(b.now, key(network), peer) {
         Some(slot) => b.table.refresh(b.now, slot, &record),
-        None => drop(b.table.insert(b.now, &record, &mut b.rng).expect("there is room")),
+        None => _ = b.table.insert(b.now, &record, &mut b.rng).expect("there is room"),
     }
     let known = Known { source, endpoints, seeding, expires: b.now.plus_s(ttl_s) };
     model.peers.insert((network, id), known);
@@ -226,7 +226,7 @@ fn mixed(n: u32) -> (Bench, Vec<(u32, Slot)>) {
         |peer: u32, record| b.announce(&format!("{peer}"), &apart(peer), RECORDS[record % RECORDS.len()]);
     let mut peers: Vec<_> = (0..n).map(|peer| (peer, announce(peer, peer as usize))).collect();
     // What some announce changes.
-    (0..n).step_by(7).for_each(|peer| drop(announce(peer, 4)));
+    (0..n).step_by(7).for_each(|peer| _ = announce(peer, 4));
     peers.retain(|&(peer, slot)| {
         let stays = peer % 5 != 3;
         if !stays {
