@@ -23,7 +23,7 @@ class Libtorrent(Program):
         }
         asked = {"source": source, "folder": str(folder), "settings": settings}
         script = pathlib.Path(__file__).with_name("libtorrent_peer.py")
-        super().__init__(host, [sys.executable, str(script), json.dumps(asked)], log)
+        super().__init__(host, [sys.executable, "-X", "faulthandler", str(script), json.dumps(asked)], log)
 
 
 class Aria2(Program):

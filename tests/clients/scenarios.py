@@ -45,16 +45,31 @@ class Stage:
         self.programs.append(client)
         return client
 
+    def wait_for(self, what, check):
+        """Waits while all programs are running."""
+
+        def checked():
+            for program in self.programs:
+                if program.process.poll() is not None:
+                    raise Failure(f"{what}: {program.log.name} ended with {program.process.poll()}")
+            return check()
+
+        return wait_for(what, checked)
+
+    def stop(self, program):
+        self.programs.remove(program)
+        program.stop()
+
     def expect_in_json(self, torrent, family, client):
         """What a client announced over its own protocol is what the JSON API shows."""
-        peers = wait_for(f"the announce of the {client.log.stem}", lambda: self.server.peers(torrent, family))
+        peers = self.wait_for(f"the announce of the {client.log.stem}", lambda: self.server.peers(torrent, family))
         if isinstance(self.server, Waypost):
             where = f"{in_url(client.host.address[family])}:{PORT}"
             if peers != [[f"tcp://{where}", f"udp://{where}"]]:
                 raise Failure(f"the JSON API shows {peers} instead of {where}")
 
     def expect_count(self, torrent, family, seeders, leechers):
-        wait_for(
+        self.wait_for(
             f"{seeders} seeders and {leechers} leechers",
             lambda: self.server.scrape(torrent, family) == (seeders, leechers),
         )
@@ -66,7 +81,7 @@ def dht(stage, family, seeder, leecher):
     first = stage.client(seeder, family, "seeder", torrent.file, nodes, torrent)
     stage.expect_in_json(torrent, family, first)
     second = stage.client(leecher, family, "leecher", torrent.magnet, nodes)
-    wait_for("the file", lambda: torrent.is_whole(second.folder))
+    stage.wait_for("the file", lambda: torrent.is_whole(second.folder))
     return f"{SMALL} bytes by info-hash alone"
 
 
@@ -79,11 +94,11 @@ def tracker(stage, family, scheme, seeder, leecher):
     if isinstance(stage.server, Waypost):
         stage.expect_in_json(torrent, family, second)
     first = stage.client(seeder, family, "seeder", torrent.file, torrent=torrent)
-    wait_for("the file", lambda: torrent.is_whole(second.folder))
+    stage.wait_for("the file", lambda: torrent.is_whole(second.folder))
     stage.expect_count(torrent, family, 2, 0)
-    second.stop()
+    stage.stop(second)
     stage.expect_count(torrent, family, 1, 0)
-    first.stop()
+    stage.stop(first)
     stage.expect_count(torrent, family, 0, 0)
     return f"{LARGE} bytes; seeders and leechers 0+1, 2+0, 1+0, 0+0"
 
@@ -139,8 +154,8 @@ def play(name, folder, binary):
     stage = Stage(folder)
     stage.serve(Waypost if binary else stand_in, binary)
     said = scenario(stage, *arguments)
-    for program in reversed(stage.programs):
-        program.stop()
+    for program in reversed(stage.programs[:]):
+        stage.stop(program)
     return said
 
 
