@@ -164,6 +164,7 @@ impl<'s> Bench<'s> {
             id: peer_id(&id),
             endpoints,
             ttl_s: Some(SHORTEST_TTL_S + n.wrapping_mul(0x9e37_79b1) % (LONGEST_TTL_S - SHORTEST_TTL_S)),
+            seeding: false,
             owner: None,
         };
         let reply = self.engine.handle(self.now, &source, &Request::Announce(announce));

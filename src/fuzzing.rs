@@ -271,6 +271,7 @@ fn step(engine: &mut Engine<'_>, now: Instant, what: u8, source: &Source, number
                 id,
                 endpoints: endpoints.filter_map(|text| Endpoint::parse(text).ok()).collect(),
                 ttl_s: Some(u32::from(detail) * 60),
+                seeding: false,
                 owner: None,
             };
             let before = engine.peers().len();

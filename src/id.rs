@@ -2,11 +2,23 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::addr::CanonicalAddr;
 use crate::limits::{MAX_ID_BYTES, MAX_NETWORK_NAME_BYTES};
+use crate::wire::{Full, Writer};
+
+/// Longest id made of an address, in bytes: 39 of an IPv6 address, a colon, and 5 digits.
+const MAX_ADDRESS_ID_BYTES: usize = 45;
 
 /// A peer's id: 1 to 64 bytes of `[A-Za-z0-9._:-]`, chosen by the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerId<'a>(&'a str);
+
+/// The id of a peer that has chosen none: its address and port, `198.51.100.7:6881` or `2001:db8::7:6881`. It is the
+/// same on every protocol and on every server.
+pub struct AddressId {
+    text: [u8; MAX_ADDRESS_ID_BYTES],
+    len: usize,
+}
 
 /// The text is no peer id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +48,42 @@ impl<'a> PeerId<'a> {
         Self(str::from_utf8(bytes).unwrap_or_default())
     }
 
+    /// Whether this is the id of a peer at `addr`, at any port, that has chosen none.
+    pub fn is_of(self, addr: CanonicalAddr) -> bool {
+        let mut text = [0; MAX_ADDRESS_ID_BYTES];
+        let mut writer = Writer::new(&mut text);
+        // There is room for the longest address.
+        let _ = put_address(addr, &mut writer);
+        let port = self.0.as_bytes().strip_prefix(writer.written());
+        port.is_some_and(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit))
+    }
+
     /// The id's text.
     pub const fn as_str(self) -> &'a str {
         self.0
     }
+}
+
+impl AddressId {
+    /// The id of a peer at this address and port.
+    pub fn of(addr: CanonicalAddr, port: u16) -> Self {
+        let mut text = [0; MAX_ADDRESS_ID_BYTES];
+        let mut writer = Writer::new(&mut text);
+        // There is room for the longest address.
+        let _ = put_address(addr, &mut writer).and_then(|()| writer.put_decimal(port.into()));
+        let len = writer.len();
+        Self { text, len }
+    }
+
+    /// The id.
+    pub fn id(&self) -> PeerId<'_> {
+        PeerId::from_stored(self.text.get(..self.len).unwrap_or_default())
+    }
+}
+
+fn put_address(addr: CanonicalAddr, out: &mut Writer<'_>) -> Result<(), Full> {
+    out.put_ip(addr)?;
+    out.put(b":")
 }
 
 impl NetworkKey {
@@ -78,6 +122,31 @@ mod tests {
         }
         for bad in ["", "a b", "a/b", "ä", "a\"", "a\\", "a\0", &"x".repeat(65)] {
             assert_eq!(PeerId::parse(bad), Err(BadId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_makes_an_id() {
+        let addr = |text: &str| CanonicalAddr::new(text.parse().unwrap());
+        for (ip, port, text) in [
+            ("198.51.100.7", 6881, "198.51.100.7:6881"),
+            ("::ffff:198.51.100.7", 1, "198.51.100.7:1"),
+            ("2001:db8::7", 65535, "2001:db8::7:65535"),
+            (
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+                65535,
+                "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535",
+            ),
+        ] {
+            let id = AddressId::of(addr(ip), port);
+            assert_eq!(id.id().as_str(), text);
+            assert_eq!(PeerId::parse(text), Ok(id.id()));
+            assert!(id.id().is_of(addr(ip)) && !id.id().is_of(addr("198.51.100.70")));
+        }
+        for other in
+            ["198.51.100.7", "198.51.100.7:", "198.51.100.7:x", "198.51.100.77:1", "198.51.100.7:1:2"]
+        {
+            assert!(!PeerId::parse(other).unwrap().is_of(addr("198.51.100.7")), "{other}");
         }
     }
 

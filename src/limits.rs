@@ -135,6 +135,11 @@ pub const PATIENCE_FULL_MS: u64 = 25;
 pub const MAX_DATAGRAM_BYTES: usize = 1472;
 /// Longest UDP JSON answer, in bytes: passes every link without fragments.
 pub const MAX_UDP_REPLY_BYTES: usize = 1200;
+/// Answers of KRPC and STUN to an address that has not proved itself are at most this many times as long as the request: their
+/// requests cannot be padded, and this is what QUIC allows (RFC 9000 section 8.1).
+pub const BINARY_AMPLIFICATION: usize = 3;
+/// Longest answer of the UDP tracker, in bytes: 50 peers of IPv6 are 920, 74 scraped networks 896.
+pub const MAX_TRACKER_REPLY_BYTES: usize = 1024;
 /// Longest message id echoed over UDP, in bytes.
 pub const MAX_MESSAGE_ID_BYTES: usize = 32;
 /// Lowest source port answered over UDP: lower ones are services, and an answer could start a loop (CVE-2024-2169).
@@ -143,6 +148,9 @@ pub const LOWEST_CLIENT_PORT: u16 = 1024;
 /// Datagrams read before other sockets get their turn. More gains nothing measurable (one wake costs about as much as
 /// four datagrams), and 64 of 10 us each cost a waiting HTTP client less than a millisecond.
 pub const IO_LOOP_BOUND: usize = 64;
+/// Bytes of answers that wait to be sent together: [`IO_LOOP_BOUND`] of 200 bytes, what a tracker answers, and room for one of
+/// the longest.
+pub const OUTBOX_BYTES: usize = 64 * 200 + MAX_UDP_REPLY_BYTES;
 
 // ---- Driver -----------------------------------------------------------------------------------------------------
 

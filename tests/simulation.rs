@@ -264,6 +264,7 @@ impl Simulation<'_> {
             id: PeerId::parse(&name).unwrap(),
             endpoints,
             ttl_s: Some(TTL_S),
+            seeding: false,
             owner: None,
         };
         let owner = self.life(id).map(|life| life.owner);

@@ -14,37 +14,10 @@ rounds=${1:-5}
 seconds=${2:-3}
 connections=${CONNECTIONS:-64}
 nginx=$(command -v nginx || echo /usr/sbin/nginx)
-[ -x "$nginx" ] || { echo "http.sh: please install nginx (Debian: nginx-light)" >&2; exit 1; }
-
+# shellcheck source=benches/compare/lib.sh
+. benches/compare/lib.sh
+[ -x "$nginx" ] || fail "please install nginx (Debian: nginx-light)"
 cargo build --locked --release --bin waypost --example load
-load=target/release/examples/load
-folder=$(mktemp -d)
-pids=()
-# shellcheck disable=SC2317  # called by the trap
-clean_up() {
-  [ "${#pids[@]}" = 0 ] || kill "${pids[@]}" 2>/dev/null || true
-  wait 2>/dev/null || true
-  rm -rf "$folder"
-}
-trap clean_up EXIT
-
-# A port nobody listens on.
-free_port() {
-  local port
-  for port in $(shuf -i 20000-30000 -n 50); do
-    (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port" && return; }
-  done
-  return 1
-}
-
-wait_until_open() {
-  for _ in $(seq 100); do
-    (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
-    sleep 0.05
-  done
-  echo "http.sh: nothing listens on port $1" >&2
-  return 1
-}
 
 nginx_port=$(free_port)
 cat >"$folder/nginx.conf" <<CONF
@@ -69,14 +42,14 @@ http {
 CONF
 "$nginx" -p "$folder" -c "$folder/nginx.conf" 2>>"$folder/error.log" &
 pids+=($!)
-wait_until_open "$nginx_port"
+wait_until accepts "$nginx_port"
 nginx_worker=$(tr -d " " <"/proc/${pids[0]}/task/${pids[0]}/children")
 
 waypost_port=$(free_port)
 target/release/waypost serve --bind 127.0.0.1 --port "$waypost_port" --udp-port 0 --rate-limit 0 --announce-limit 0 \
   >"$folder/waypost.log" 2>&1 &
 pids+=($!)
-wait_until_open "$waypost_port"
+wait_until accepts "$waypost_port"
 waypost=${pids[1]}
 "$load" announce --target "127.0.0.1:$waypost_port" --warmup 0 --requests 50 --ids 50 --connections 1 \
   --network fifty >/dev/null
@@ -99,9 +72,6 @@ for number in $(seq "$rounds"); do
   round peers-none "$waypost" "$waypost_port" "/peers?network=none"
   round peers-50 "$waypost" "$waypost_port" "/peers?network=fifty"
 done
-
-median() { awk -v name="$1" -v field="$2" '$1 == name { print $field }' "$folder/rounds" | sort -n |
-  awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 
 echo "median of $rounds rounds of $seconds s, $connections connections"
 base=$(median nginx 4)

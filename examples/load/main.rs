@@ -4,6 +4,7 @@
 //! cargo run --release --example load -- http --spawn target/release/waypost --path /health
 //! cargo run --release --example load -- announce --target 127.0.0.1:8080 --pid 4711 --ids 100000
 //! cargo run --release --example load -- udp find_peers --target 127.0.0.1:6881 --sockets 64
+//! cargo run --release --example load -- tracker announce --target 127.0.0.1:6881 --peers 4096 --torrents 64 --spin
 //! ```
 //!
 //! The loop is closed: a connection or socket sends its next request when the last one is answered. The figure that
@@ -11,11 +12,16 @@
 //! A server that is not spawned here must run without rate limits, or most answers are refusals, which are counted.
 
 mod clock;
+mod echo;
 mod epoll;
 mod histogram;
 mod http;
+mod json;
+mod krpc;
 mod process;
 mod report;
+mod swarms;
+mod tracker;
 mod udp;
 
 use std::net::SocketAddr;
@@ -31,13 +37,15 @@ use report::{Report, Tally};
 /// Keeps a server busy and tells what each request costs it.
 #[derive(FromArgs)]
 pub(crate) struct Options {
-    /// what to send: http (GET --path), announce (POST /announce) or udp
+    /// what to send: http (GET --path), announce (POST /announce), udp (JSON), tracker (BEP 15), krpc (BEP 5); or echo,
+    /// which sends back whatever comes, for comparison
     #[argh(positional)]
     what: What,
-    /// with udp: ping, find_peers or announce
-    #[argh(positional, default = "udp::Kind::Ping")]
-    kind: udp::Kind,
-    /// address of a running server
+    /// with udp: ping, find_peers, announce; with tracker: connect, announce, scrape (which expects that all --peers have
+    /// announced); with krpc: ping, find_node, get_peers, announce_peer
+    #[argh(positional, default = "String::new()")]
+    kind: String,
+    /// address of a running server; with echo, its own
     #[argh(option)]
     target: Option<SocketAddr>,
     /// program to start as the server, as PROGRAM serve ..., without limits and on free ports
@@ -64,9 +72,31 @@ pub(crate) struct Options {
     /// with http: target of the request, default /health
     #[argh(option, default = "String::from(\"/health\")")]
     path: String,
-    /// with udp: sockets, default 64
+    /// with udp, tracker and krpc: sockets, default 64; with tracker and krpc to 127.0.0.1, each has an address of its own
     #[argh(option, default = "64")]
     sockets: usize,
+    /// with udp, tracker and krpc: sockets with a request under way at a time, default all
+    #[argh(option, default = "usize::MAX")]
+    window: usize,
+    /// with udp, tracker and krpc: never wait for an answer, look for it again and again; this keeps the server busy if it
+    /// has a processor of its own, as it must have
+    #[argh(switch)]
+    spin: bool,
+    /// with tracker and krpc: peers, default 4096, a multiple of --torrents and of --sockets
+    #[argh(option, default = "4096")]
+    peers: usize,
+    /// with tracker and krpc: torrents they share, default 64
+    #[argh(option, default = "64")]
+    torrents: usize,
+    /// with tracker: peers wanted in an answer, default 30
+    #[argh(option, default = "30")]
+    want: u32,
+    /// with echo: size of an answer, default 200
+    #[argh(option, default = "200")]
+    answer_bytes: usize,
+    /// with echo: bytes of the request in front of the answer, default 8
+    #[argh(option, default = "8")]
+    skip: usize,
     /// with announces: different ids, default 100000
     #[argh(option, default = "100_000")]
     ids: u64,
@@ -81,6 +111,9 @@ enum What {
     Http,
     Announce,
     Udp,
+    Tracker,
+    Krpc,
+    Echo,
 }
 
 impl FromStr for What {
@@ -91,7 +124,10 @@ impl FromStr for What {
             "http" => Ok(Self::Http),
             "announce" => Ok(Self::Announce),
             "udp" => Ok(Self::Udp),
-            _ => Err("there are http, announce and udp"),
+            "tracker" => Ok(Self::Tracker),
+            "krpc" => Ok(Self::Krpc),
+            "echo" => Ok(Self::Echo),
+            _ => Err("there are http, announce, udp, tracker, krpc and echo"),
         }
     }
 }
@@ -116,11 +152,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// The protocol of datagrams that was asked for.
+fn talk(options: &Options) -> std::io::Result<Box<dyn udp::Talk>> {
+    let talk: Result<Box<dyn udp::Talk>, &str> = match options.what {
+        What::Tracker => tracker::Tracker::new(options).map(|tracker| Box::new(tracker) as _),
+        What::Krpc => krpc::Krpc::new(options).map(|krpc| Box::new(krpc) as _),
+        _ => json::Json::new(options).map(|json| Box::new(json) as _),
+    };
+    talk.map_err(std::io::Error::other)
+}
+
 fn measure(options: &Options) -> std::io::Result<Report> {
     let spawned = options.spawn.as_deref().map(Server::spawn).transpose()?;
     let target = match (&spawned, options.target, options.what) {
-        (Some(server), _, What::Udp) => server.udp,
-        (Some(server), _, _) => server.http,
+        (Some(server), _, What::Http | What::Announce) => server.http,
+        (Some(server), _, _) => server.udp,
         (None, Some(target), _) => target,
         (None, None, _) => return Err(std::io::Error::other("give --target or --spawn")),
     };
@@ -129,7 +175,10 @@ fn measure(options: &Options) -> std::io::Result<Report> {
     let mut load: Box<dyn Load> = match options.what {
         What::Http => Box::new(http::Client::new(target, http::Requests::get(options), options)?),
         What::Announce => Box::new(http::Client::new(target, http::Requests::announce(options), options)?),
-        What::Udp => Box::new(udp::Client::new(target, options)?),
+        What::Udp | What::Tracker | What::Krpc => {
+            Box::new(udp::Client::new(target, talk(options)?, options)?)
+        }
+        What::Echo => match echo::serve(&std::net::UdpSocket::bind(target)?, options)? {},
     };
     let mut warmup = Tally::new();
     load.run(Duration::from_secs_f64(options.warmup), options.requests, &mut warmup)?;
@@ -142,4 +191,10 @@ fn measure(options: &Options) -> std::io::Result<Report> {
     let after = Usage::of(&pids)?;
     let start = spawned.as_ref().map(|server| server.start);
     Ok(Report { tally, took, before, after, start })
+}
+
+/// What the command line `arguments` asks for.
+#[cfg(test)]
+fn options(arguments: &[&str]) -> Options {
+    Options::from_args(&["load"], arguments).unwrap_or_else(|exit| panic!("{}", exit.output))
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::histogram::Histogram;
 use crate::process::Usage;
 
+/// Sizes of answers that are told apart.
+const MAX_SIZES: usize = 16;
+
 /// What happened to the requests of one run.
 pub(crate) struct Tally {
     /// Answers, refusals among them.
@@ -18,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) reconnects: u64,
     /// Bytes of all answers.
     pub(crate) bytes: u64,
+    /// How many answers had each size, in the order they came up; no more sizes than these are told apart.
+    pub(crate) sizes: Vec<(usize, u64)>,
     /// The first refusal or error.
     pub(crate) first_trouble: Option<String>,
     /// From request to answer.
@@ -33,6 +38,7 @@ impl Tally {
             errors: 0,
             reconnects: 0,
             bytes: 0,
+            sizes: Vec::with_capacity(MAX_SIZES),
             first_trouble: None,
             latency: Histogram::new(),
         }
@@ -42,6 +48,11 @@ impl Tally {
     pub(crate) fn answer(&mut self, bytes: usize, latency: Duration) {
         self.answers += 1;
         self.bytes += bytes as u64;
+        if let Some((_, count)) = self.sizes.iter_mut().find(|(size, _)| *size == bytes) {
+            *count += 1;
+        } else if self.sizes.len() < MAX_SIZES {
+            self.sizes.push((bytes, 1));
+        }
         self.latency.add(latency);
     }
 
@@ -85,6 +96,13 @@ impl fmt::Display for Report {
         }
         writeln!(f, "reconnects       {:>12}", tally.reconnects)?;
         writeln!(f, "answer size      {:>12.0} bytes", tally.bytes as f64 / answers)?;
+        if tally.sizes.len() > 1 {
+            write!(f, "of which")?;
+            for (size, count) in &tally.sizes {
+                write!(f, " {count} x {size}")?;
+            }
+            writeln!(f, " bytes")?;
+        }
         writeln!(f, "rate             {:>12.0} /s", answers / self.took.as_secs_f64())?;
         writeln!(f, "latency p50      {:>12.1} us", micros(tally.latency.quantile(0.50)))?;
         writeln!(f, "latency p99      {:>12.1} us", micros(tally.latency.quantile(0.99)))?;

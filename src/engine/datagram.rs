@@ -7,9 +7,11 @@ use core::net::SocketAddr;
 
 use super::Engine;
 use super::stats::DropReason;
+use super::token::CONNECTION_TAG;
 use crate::addr::{CanonicalAddr, Scope};
 use crate::limits::{LOWEST_CLIENT_PORT, MAX_DATAGRAM_BYTES};
 use crate::time::Instant;
+use crate::wire::{stun, tracker};
 
 /// The protocol a datagram is of, judged by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,27 +30,16 @@ pub enum Kind {
     Unknown,
 }
 
-/// Bytes 4 to 7 of every STUN message (RFC 8489 section 5).
-const STUN_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-/// Length of a STUN header.
-const STUN_HEADER_BYTES: usize = 20;
-/// First bytes of a BEP 15 connect request.
-const TRACKER_MAGIC: [u8; 8] = [0x00, 0x00, 0x04, 0x17, 0x27, 0x10, 0x19, 0x80];
-/// First byte of the BEP 15 connection ids this server makes.
-const TRACKER_TAG: u8 = 0xb5;
-/// Length of the shortest BEP 15 request.
-const TRACKER_HEADER_BYTES: usize = 16;
-
 /// Judges a datagram by its first bytes.
 pub fn classify(datagram: &[u8]) -> Kind {
-    let long_enough_for_tracker = datagram.len() >= TRACKER_HEADER_BYTES;
+    let long_enough_for_tracker = datagram.len() >= tracker::HEADER_BYTES;
     match datagram {
         [b'{', ..] => Kind::Json,
         [b'd', ..] => Kind::Krpc,
-        [TRACKER_TAG, ..] if long_enough_for_tracker => Kind::TrackerTagged,
-        _ if datagram.starts_with(&TRACKER_MAGIC) && long_enough_for_tracker => Kind::TrackerConnect,
-        [0..=0x3f, _, _, _, a, b, c, d, ..] if [*a, *b, *c, *d] == STUN_COOKIE => {
-            if datagram.len() >= STUN_HEADER_BYTES { Kind::Stun } else { Kind::Unknown }
+        [CONNECTION_TAG, ..] if long_enough_for_tracker => Kind::TrackerTagged,
+        _ if datagram.starts_with(&tracker::CONNECT_MAGIC) && long_enough_for_tracker => Kind::TrackerConnect,
+        [0..=0x3f, _, _, _, a, b, c, d, ..] if [*a, *b, *c, *d] == stun::MAGIC_COOKIE => {
+            if datagram.len() >= stun::HEADER_BYTES { Kind::Stun } else { Kind::Unknown }
         }
         _ => Kind::Unknown,
     }
@@ -85,9 +76,11 @@ impl Engine<'_> {
         }
         match classify(datagram) {
             Kind::Json => self.udp_json(now, addr, from.port(), datagram, out),
-            Kind::Krpc | Kind::TrackerConnect | Kind::TrackerTagged | Kind::Stun | Kind::Unknown => {
-                Err(DropReason::Malformed)
+            Kind::TrackerConnect | Kind::TrackerTagged => {
+                self.udp_tracker(now, addr, from.port(), datagram, out)
             }
+            Kind::Stun => self.stun(now, addr, from.port(), datagram, out),
+            Kind::Krpc | Kind::Unknown => Err(DropReason::Malformed),
         }
     }
 }
@@ -102,9 +95,9 @@ mod tests {
     fn protocols_are_told_apart() {
         let mut stun = [0; 20];
         stun[1] = 1;
-        stun[4..8].copy_from_slice(&STUN_COOKIE);
+        stun[4..8].copy_from_slice(&stun::MAGIC_COOKIE);
         let mut connect = [0; 16];
-        connect[..8].copy_from_slice(&TRACKER_MAGIC);
+        connect[..8].copy_from_slice(&tracker::CONNECT_MAGIC);
         let mut tagged = [7; 98];
         tagged[0] = 0xb5;
         for (datagram, kind) in [

@@ -44,6 +44,7 @@ pub fn announce<'a>(body: &AnnounceBody<'a>, default_network: NetworkKey) -> Res
         id: required_id(body.id)?,
         endpoints: endpoints(body.endpoints.as_deref())?,
         ttl_s: ttl_s(body.ttl_s),
+        seeding: false,
         owner: token(body.token)?,
     })
 }

@@ -34,6 +34,7 @@
     )
 )]
 
+mod bittorrent;
 pub mod datagram;
 pub mod http;
 pub mod intake;
@@ -43,11 +44,16 @@ pub mod reply;
 pub mod request;
 pub mod settings;
 pub mod stats;
+mod stun;
 pub mod token;
 pub mod udp_json;
+mod udp_tracker;
 
-pub use reply::{Error, Registration, Reply};
-pub use request::{Announce, Leave, PeersQuery, Proof, Protocol, Request, Source};
+pub use reply::{Contact, Contacts, Counts, Error, Registration, Reply, Tracked};
+pub use request::{
+    Announce, ContactsQuery, Event, Families, Leave, PeersQuery, Proof, Protocol, Request, Source, Track,
+    Transport,
+};
 pub use settings::Settings;
 
 use crate::addr::{CanonicalAddr, Level};
@@ -137,6 +143,9 @@ enum Decision {
     Pong,
     NoWorkNeeded,
     Sampled(peers::Slots),
+    Contacts(ContactsQuery, peers::Slots),
+    Counted(Counts),
+    Tracked { expires_s: u32, counts: Counts, query: ContactsQuery, slots: peers::Slots },
     Registered(Registration),
     Left { removed: bool },
 }
@@ -153,6 +162,14 @@ impl Engine<'_> {
             Ok(Decision::NoWorkNeeded) => Reply::Challenge,
             Ok(Decision::Registered(registration)) => Reply::Registered(registration),
             Ok(Decision::Left { removed }) => Reply::Left { removed },
+            Ok(Decision::Counted(counts)) => Reply::Counts(counts),
+            Ok(Decision::Contacts(query, slots)) => {
+                Reply::Contacts(Contacts::new(&self.peers, slots, source.addr, query))
+            }
+            Ok(Decision::Tracked { expires_s, counts, query, slots }) => {
+                let contacts = Contacts::new(&self.peers, slots, source.addr, query);
+                Reply::Tracked(Tracked { expires_s, counts, contacts })
+            }
             Ok(Decision::Sampled(slots)) => {
                 let schemes = match request {
                     Request::Peers(query) => query.schemes.clone(),
@@ -166,44 +183,107 @@ impl Engine<'_> {
     fn decide(&mut self, now: Instant, source: &Source, request: &Request<'_>) -> Result<Decision, Error> {
         self.limiter.spend(now, source, Spending::of(request))?;
         match request {
-            Request::Ping => Ok(Decision::Pong),
+            Request::Ping | Request::FindNode => Ok(Decision::Pong),
             Request::Challenge => Ok(Decision::NoWorkNeeded),
             Request::Peers(query) => self.sample(now, source, query),
-            Request::Announce(announce) => self.announce(now, source, announce),
-            Request::Leave(leave) => self.leave(now, source, leave),
+            &Request::Contacts(network, query) => {
+                self.check_served(network)?;
+                Ok(Decision::Contacts(query, self.contacts(now, source, network, query, None)))
+            }
+            &Request::Count(network) => {
+                self.check_served(network)?;
+                Ok(Decision::Counted(self.counts(network, source.addr)))
+            }
+            Request::Track(track) => self.track(now, source, track),
+            Request::Announce(announce) => {
+                let (slot, expires_s) = self.register(now, source, announce)?;
+                Ok(Decision::Registered(Registration { expires_s, token: self.owner_token(slot) }))
+            }
+            Request::Leave(leave) => Ok(Decision::Left { removed: self.leave(now, source, leave)? }),
         }
     }
 
     fn sample(&mut self, now: Instant, source: &Source, query: &PeersQuery<'_>) -> Result<Decision, Error> {
         self.check_served(query.network)?;
-        let slots = if self.settings.stable_samples {
-            let mut rng = self.stable_rng(now, source.addr);
-            let share = self.peers.len().div_ceil(4).clamp(8, query.limit.max(8));
-            let query = PeersQuery { limit: query.limit.min(share), ..query.clone() };
-            self.peers.sample(now, &query, source.addr, &mut rng)
-        } else {
-            self.peers.sample(now, query, source.addr, &mut self.rng)
-        };
-        Ok(Decision::Sampled(slots))
+        let limit = self.share(query.limit);
+        let query = PeersQuery { limit, ..query.clone() };
+        let mut stable = self.stable_rng(now, source.addr);
+        let rng = stable.as_mut().unwrap_or(&mut self.rng);
+        Ok(Decision::Sampled(self.peers.sample(now, &query, source.addr, rng)))
     }
 
-    /// A generator that is the same for one client network during one epoch.
-    fn stable_rng(&self, now: Instant, client: CanonicalAddr) -> Rng {
+    fn contacts(
+        &mut self,
+        now: Instant,
+        source: &Source,
+        network: NetworkKey,
+        query: ContactsQuery,
+        exclude: Option<Slot>,
+    ) -> peers::Slots {
+        let query = ContactsQuery { limit: self.share(query.limit), ..query };
+        let mut stable = self.stable_rng(now, source.addr);
+        let rng = stable.as_mut().unwrap_or(&mut self.rng);
+        self.peers.sample_contacts(now, network, query, source.addr, exclude, rng)
+    }
+
+    /// How many peers of `network` an asker may know of. A network that is not served has none.
+    fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
+        if self.check_served(network).is_ok() {
+            self.peers.counts(network, viewer)
+        } else {
+            Counts::default()
+        }
+    }
+
+    /// The most of `limit` peers that one answer may show.
+    fn share(&self, limit: usize) -> usize {
+        if !self.settings.stable_samples {
+            return limit;
+        }
+        limit.min(self.peers.len().div_ceil(4).clamp(8, limit.max(8)))
+    }
+
+    /// A generator that is the same for one client network during one epoch, if samples are to be stable.
+    fn stable_rng(&self, now: Instant, client: CanonicalAddr) -> Option<Rng> {
+        if !self.settings.stable_samples {
+            return None;
+        }
         const EPOCH_S: u64 = STABLE_SAMPLE_EPOCH_S as u64;
         let epoch = now.as_s() / EPOCH_S;
         let mut input = [0; 16];
         let (prefix, rest) = input.split_at_mut(8);
         prefix.copy_from_slice(&client.prefix(Level::Narrow).0.to_be_bytes());
         rest.copy_from_slice(&epoch.to_be_bytes());
-        Rng::new(self.stable_key.derive(&input))
+        Some(Rng::new(self.stable_key.derive(&input)))
     }
 
-    fn announce(
+    /// Does what a BitTorrent client tells its tracker, and draws others for it.
+    fn track(&mut self, now: Instant, source: &Source, track: &Track<'_>) -> Result<Decision, Error> {
+        let announce = &track.announce;
+        let network = announce.network;
+        let (slot, expires_s) = if track.event == Event::Stopped {
+            let leave = Leave { network, id: announce.id, owner: announce.owner };
+            self.leave(now, source, &leave)?;
+            (None, 0)
+        } else {
+            let (slot, expires_s) = self.register(now, source, announce)?;
+            if track.event == Event::Completed {
+                self.peers.count_completed(slot);
+            }
+            (Some(slot), expires_s)
+        };
+        let slots = self.contacts(now, source, network, track.contacts, slot);
+        let counts = self.counts(network, source.addr);
+        Ok(Decision::Tracked { expires_s, counts, query: track.contacts, slots })
+    }
+
+    /// Registers or refreshes a peer. Returns its place and the seconds it will live.
+    fn register(
         &mut self,
         now: Instant,
         source: &Source,
         announce: &Announce<'_>,
-    ) -> Result<Decision, Error> {
+    ) -> Result<(Slot, u32), Error> {
         self.check_served(announce.network)?;
         if self.settings.require_signed {
             return Err(Error::SignatureRequired);
@@ -216,6 +296,7 @@ impl Engine<'_> {
             id: announce.id,
             endpoints: &endpoints,
             ttl_s,
+            seeding: announce.seeding,
             source: source.addr,
         };
         let found = self.peers.find(now, announce.network, announce.id);
@@ -235,18 +316,18 @@ impl Engine<'_> {
             }
         };
         self.stats.count_registration(found.is_none());
-        let token = self.owner_token(slot);
-        Ok(Decision::Registered(Registration { expires_s: ttl_s, token }))
+        Ok((slot, ttl_s))
     }
 
-    fn leave(&mut self, now: Instant, source: &Source, leave: &Leave<'_>) -> Result<Decision, Error> {
+    /// Removes a peer. Returns whether it was there.
+    fn leave(&mut self, now: Instant, source: &Source, leave: &Leave<'_>) -> Result<bool, Error> {
         self.check_served(leave.network)?;
         let Some(slot) = self.peers.find(now, leave.network, leave.id) else {
-            return Ok(Decision::Left { removed: false });
+            return Ok(false);
         };
         self.check_owner(source.addr, slot, leave.owner)?;
         self.peers.remove(slot);
-        Ok(Decision::Left { removed: true })
+        Ok(true)
     }
 
     fn check_served(&self, network: NetworkKey) -> Result<(), Error> {
@@ -254,11 +335,13 @@ impl Engine<'_> {
         if served.is_empty() || served.contains(&network) { Ok(()) } else { Err(Error::NetworkNotServed) }
     }
 
-    /// An unsigned record belongs to the address that made it and to whoever holds its token.
+    /// An unsigned record belongs to the address that made it, to whoever holds its token, and to the address that its
+    /// id spells, if it spells one: nobody can keep a peer without an id of its own from its place.
     fn check_owner(&self, asker: CanonicalAddr, slot: Slot, token: Option<Token>) -> Result<(), Error> {
         let same_address = self.peers.source(slot) == asker;
         let holds_token = || token.is_some_and(|token| token == self.owner_token(slot));
-        if same_address || holds_token() { Ok(()) } else { Err(Error::IdTaken) }
+        let is_spelt = || self.peers.registration(slot).1.is_of(asker);
+        if same_address || holds_token() || is_spelt() { Ok(()) } else { Err(Error::IdTaken) }
     }
 
     fn owner_token(&self, slot: Slot) -> Token {

@@ -3,12 +3,11 @@
 use core::fmt;
 
 use super::peers::{PeerTable, PeerView, Slots};
-use super::request::SchemeList;
+use super::request::{ContactsQuery, SchemeList};
 use super::token::Token;
 use crate::addr::CanonicalAddr;
 use crate::time::{Instant, WallClock};
 
-#[expect(clippy::large_enum_variant, reason = "lives on the stack for as long as it takes to render it")]
 /// The answer to a [`Request`](super::Request), whatever protocol it goes out by.
 pub enum Reply<'r> {
     /// Here I am.
@@ -17,6 +16,12 @@ pub enum Reply<'r> {
     Challenge,
     /// Some of the peers, to be rendered straight into the send buffer.
     Peers(Sample<'r>),
+    /// Some of the peers as bare addresses, to be rendered straight into the send buffer.
+    Contacts(Contacts<'r>),
+    /// How many peers there are.
+    Counts(Counts),
+    /// The peer is registered, or gone as it wished; and some of the others.
+    Tracked(Tracked<'r>),
     /// The peer is registered.
     Registered(Registration),
     /// The peer is gone; `removed` tells whether it had been there.
@@ -36,6 +41,55 @@ pub struct Registration {
     /// Proves ownership of the id from any address.
     pub token: Token,
 }
+
+/// What a tracker answers.
+pub struct Tracked<'r> {
+    /// Seconds until the peer expires unless it announces again; 0 if it has gone.
+    pub expires_s: u32,
+    /// How many peers there are, this one included.
+    pub counts: Counts,
+    /// Some of the others.
+    pub contacts: Contacts<'r>,
+}
+
+/// How many peers a network has, as one asker may know (BEP 15, BEP 48).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Peers that have all there is.
+    pub seeders: u32,
+    /// Other peers.
+    pub leechers: u32,
+    /// Times a peer has said that it finished, since the network last had no peers.
+    pub completed: u32,
+}
+
+/// A sample of live peers as bare addresses, each peer once.
+pub struct Contacts<'r> {
+    table: &'r PeerTable<'r>,
+    slots: Slots,
+    viewer: CanonicalAddr,
+    query: ContactsQuery,
+}
+
+impl<'r> Contacts<'r> {
+    pub(super) const fn new(
+        table: &'r PeerTable<'r>,
+        slots: Slots,
+        viewer: CanonicalAddr,
+        query: ContactsQuery,
+    ) -> Self {
+        Self { table, slots, viewer, query }
+    }
+
+    /// The addresses and ports, in random order: of each peer its first endpoint of the wanted transport that has an
+    /// IP address of a wanted family and that the asker may see, or else its first such endpoint of any scheme.
+    pub fn iter(&self) -> impl Iterator<Item = Contact> {
+        self.slots.iter().filter_map(|&slot| self.table.contact(slot, self.viewer, self.query))
+    }
+}
+
+/// An address and a port a peer can be reached at.
+pub type Contact = (CanonicalAddr, u16);
 
 /// A sample of live peers, as one asker may see them.
 pub struct Sample<'r> {

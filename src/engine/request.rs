@@ -27,11 +27,19 @@ pub enum Protocol {
     Http,
     /// JSON over UDP.
     UdpJson,
+    /// The DHT's protocol (BEP 5).
+    Krpc,
+    /// The UDP tracker protocol (BEP 15).
+    UdpTracker,
+    /// The HTTP tracker protocol (BEP 3).
+    HttpTracker,
+    /// Session traversal utilities for NAT (RFC 8489).
+    Stun,
 }
 
 impl Protocol {
     /// Names of all protocols, in the order of their discriminants.
-    pub const NAMES: [&'static str; 2] = ["http", "udp_json"];
+    pub const NAMES: [&'static str; 6] = ["http", "udp_json", "krpc", "udp_tracker", "http_tracker", "stun"];
 }
 
 /// What shows that a source address is no forgery.
@@ -50,10 +58,18 @@ pub enum Proof {
 pub enum Request<'a> {
     /// Are you there?
     Ping,
+    /// Which nodes of the DHT do you know? The answer is in kind: the protocol adds the nodes.
+    FindNode,
     /// What would an announce cost?
     Challenge,
     /// Who is there?
     Peers(PeersQuery<'a>),
+    /// Who is there, as bare addresses?
+    Contacts(NetworkKey, ContactsQuery),
+    /// How many are there?
+    Count(NetworkKey),
+    /// Here I am, or no longer; and who else is there, as bare addresses?
+    Track(Track<'a>),
     /// Here I am.
     Announce(Announce<'a>),
     /// I am going.
@@ -73,6 +89,59 @@ pub struct PeersQuery<'a> {
     pub exclude: Option<PeerId<'a>>,
 }
 
+/// Asks for a uniform sample of a network's live peers as bare addresses: what BitTorrent's compact lists hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContactsQuery {
+    /// How many at most, up to [`MAX_SAMPLE`].
+    pub limit: usize,
+    /// Of which address families.
+    pub families: Families,
+    /// Which of a peer's addresses is preferred.
+    pub transport: Transport,
+}
+
+/// Sets of address families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+    /// IPv4 and IPv6.
+    Both,
+}
+
+/// What the asker will speak to the peers it is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What a BitTorrent client tells its tracker.
+#[derive(Clone, Debug)]
+pub struct Track<'a> {
+    /// Who it is.
+    pub announce: Announce<'a>,
+    /// What has happened.
+    pub event: Event,
+    /// Whom it wants to know of in the same network, itself left out.
+    pub contacts: ContactsQuery,
+}
+
+/// What has happened to a BitTorrent client (BEP 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It has started, or nothing has happened.
+    None,
+    /// It has finished its download.
+    Completed,
+    /// It is going.
+    Stopped,
+}
+
 /// Registers or refreshes a peer.
 #[derive(Clone, Debug)]
 pub struct Announce<'a> {
@@ -84,6 +153,8 @@ pub struct Announce<'a> {
     pub endpoints: EndpointList<'a>,
     /// How long it wants to be listed, in seconds; clamped to what the server allows.
     pub ttl_s: Option<u32>,
+    /// Whether it has all there is to have in the network, and is a seeder in BitTorrent's terms.
+    pub seeding: bool,
     /// The token of its registration, for an announce from another address.
     pub owner: Option<Token>,
 }
@@ -97,6 +168,28 @@ pub struct Leave<'a> {
     pub id: PeerId<'a>,
     /// The token of its registration, for a request from another address.
     pub owner: Option<Token>,
+}
+
+impl Families {
+    /// The family of `addr`.
+    pub fn of(addr: CanonicalAddr) -> Self {
+        if addr.is_v4() { Self::V4 } else { Self::V6 }
+    }
+
+    /// Whether the family of `addr` is one of these.
+    pub fn contain(self, addr: CanonicalAddr) -> bool {
+        self == Self::Both || self == Self::of(addr)
+    }
+}
+
+impl Transport {
+    /// The scheme of endpoints that speak it.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
 }
 
 /// The endpoints of one peer.

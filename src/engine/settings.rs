@@ -8,7 +8,7 @@ use crate::addr::CanonicalAddr;
 use crate::id::NetworkKey;
 use crate::limits::{
     DEFAULT_ANNOUNCES_PER_MINUTE, DEFAULT_MAX_TTL_S, DEFAULT_QUERIES_PER_MINUTE, DEFAULT_TTL_S, MAX_PEERS,
-    MAX_SERVED_NETWORKS, MAX_TRUSTED_PROXIES,
+    MAX_SERVED_NETWORKS, MAX_TRUSTED_PROXIES, MIN_TTL_S,
 };
 
 /// The network of a request that names none.
@@ -39,6 +39,21 @@ pub struct Settings {
     pub default_network: NetworkKey,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr, MAX_TRUSTED_PROXIES>,
+}
+
+impl Settings {
+    /// Life of a peer that a tracker's client announces, in seconds: twice [`Settings::tracker_interval_s`]. Clients keep to an
+    /// interval loosely, and libtorrent never announces more often than every five minutes: a life of one interval
+    /// would lose every peer at every announce.
+    pub fn tracker_life_s(&self) -> u32 {
+        self.peer_ttl_s.saturating_mul(2).clamp(MIN_TTL_S, self.max_ttl_s.max(MIN_TTL_S))
+    }
+
+    /// After how many seconds a tracker's client is told to announce again: `--peer-ttl`, unless `--max-ttl` is less than twice
+    /// that.
+    pub fn tracker_interval_s(&self) -> u32 {
+        self.tracker_life_s() / 2
+    }
 }
 
 impl Default for Settings {

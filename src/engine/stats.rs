@@ -1,5 +1,6 @@
 //! Counters: plain integers, no addresses, no ids, no network names.
 
+use super::request::{Event, Track};
 use super::{Error, Protocol, Request};
 use crate::time::Instant;
 
@@ -11,12 +12,16 @@ const BUCKETS: usize = 60;
 /// What a request was, for statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Are you there?
+    /// Are you there? Also the connect request of the UDP tracker protocol, and a STUN binding request.
     Ping,
+    /// Which nodes do you know?
+    FindNode,
     /// What would an announce cost?
     Challenge,
     /// Who is there?
     Peers,
+    /// How many are there?
+    Scrape,
     /// Here I am.
     Announce,
     /// I am going.
@@ -29,16 +34,18 @@ pub enum Kind {
 
 impl Kind {
     /// Names of all kinds, in the order of their discriminants.
-    pub const NAMES: [&'static str; 7] =
-        ["ping", "challenge", "peers", "announce", "leave", "page", "malformed"];
+    pub const NAMES: [&'static str; 9] =
+        ["ping", "find_node", "challenge", "peers", "scrape", "announce", "leave", "page", "malformed"];
 
     const fn of(request: &Request<'_>) -> Self {
         match request {
             Request::Ping => Self::Ping,
             Request::Challenge => Self::Challenge,
-            Request::Peers(_) => Self::Peers,
-            Request::Announce(_) => Self::Announce,
-            Request::Leave(_) => Self::Leave,
+            Request::FindNode => Self::FindNode,
+            Request::Peers(_) | Request::Contacts(..) => Self::Peers,
+            Request::Count(_) => Self::Scrape,
+            Request::Track(Track { event: Event::Stopped, .. }) | Request::Leave(_) => Self::Leave,
+            Request::Track(_) | Request::Announce(_) => Self::Announce,
         }
     }
 }

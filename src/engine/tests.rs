@@ -24,6 +24,7 @@ fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {
         id: PeerId::parse(id).unwrap(),
         endpoints: endpoints.iter().map(|e| Endpoint::parse(e).unwrap()).collect(),
         ttl_s: None,
+        seeding: false,
         owner: None,
     }
 }
@@ -251,4 +252,62 @@ fn stable_samples_show_one_network_the_same_peers_for_ten_minutes() {
     }
     assert_ne!(seen(engine, 2, "203.0.113.1"), first, "another network sees others");
     assert_ne!(seen(engine, 601, "198.51.100.7"), first, "and so does the next epoch");
+}
+
+fn track<'a>(id: PeerId<'a>, endpoint: &'a str, event: Event, seeding: bool) -> Request<'a> {
+    let announce = Announce { seeding, ..announce(id.as_str(), &[endpoint]) };
+    let contacts = ContactsQuery { limit: 50, families: Families::Both, transport: Transport::Tcp };
+    Request::Track(Track { announce, event, contacts })
+}
+
+/// Seconds granted, counts, and contacts of the answer to a tracker's client.
+fn tracked(engine: &mut Engine<'_>, ip: &str, request: &Request<'_>) -> (u32, Counts, Vec<String>) {
+    match engine.handle(Instant::START, &from(ip), request) {
+        Reply::Tracked(tracked) => {
+            let mut contacts: Vec<_> =
+                tracked.contacts.iter().map(|(addr, port)| format!("{}:{port}", addr.ip())).collect();
+            contacts.sort();
+            (tracked.expires_s, tracked.counts, contacts)
+        }
+        _ => panic!("not tracked"),
+    }
+}
+
+#[test]
+fn a_tracker_counts_and_introduces() {
+    let mut storage = Storage::<16, 256>::new();
+    let mut engine = storage.engine(Settings::default(), &Seed([1; 32]));
+    let id = |text| PeerId::parse(text).unwrap();
+    let seeder = track(id("s"), "tcp://:1", Event::None, true);
+    let counts = |seeders, leechers, completed| Counts { seeders, leechers, completed };
+    assert_eq!(tracked(&mut engine, "203.0.113.5", &seeder), (300, counts(1, 0, 0), Vec::new()));
+    let leecher = track(id("l"), "udp://:2", Event::None, false);
+    let met = tracked(&mut engine, "198.51.100.7", &leecher);
+    assert_eq!(met, (300, counts(1, 1, 0), vec!["203.0.113.5:1".into()]));
+    let done = track(id("l"), "udp://:2", Event::Completed, true);
+    assert_eq!(tracked(&mut engine, "198.51.100.7", &done).1, counts(2, 0, 1));
+    let hidden = track(id("h"), "tcp://192.168.1.9:3", Event::None, true);
+    assert_eq!(tracked(&mut engine, "192.168.1.9", &hidden).1, counts(3, 0, 1), "the LAN sees all");
+    let met = tracked(&mut engine, "203.0.113.5", &seeder);
+    assert_eq!((met.1, met.2), (counts(2, 0, 1), vec!["198.51.100.7:2".into()]), "strangers see no LAN");
+    let stopped = track(id("l"), "udp://:2", Event::Stopped, true);
+    let left = tracked(&mut engine, "198.51.100.7", &stopped);
+    assert_eq!(left, (0, counts(1, 0, 1), vec!["203.0.113.5:1".into()]));
+    for counted in [counts(1, 0, 1), counts(1, 0, 1)] {
+        let reply = engine.handle(Instant::START, &from("198.51.100.7"), &Request::Count(NETWORK));
+        assert!(matches!(reply, Reply::Counts(c) if c == counted));
+    }
+}
+
+#[test]
+fn an_id_that_spells_an_address_is_that_address_s() {
+    let mut storage = Storage::<16, 256>::new();
+    let mut engine = storage.engine(Settings::default(), &Seed([1; 32]));
+    let mut announce_from = |ip: &str, id: &str| {
+        register(&mut engine, 0, ip, announce(id, &["tcp://:1"])).map(|registration| registration.expires_s)
+    };
+    assert_eq!(announce_from("203.0.113.5", "198.51.100.7:1"), Ok(300), "the id is free");
+    assert_eq!(announce_from("192.0.2.9", "198.51.100.7:1"), Err(Error::IdTaken));
+    assert_eq!(announce_from("198.51.100.7", "198.51.100.7:1"), Ok(300), "its owner comes");
+    assert_eq!(announce_from("203.0.113.5", "198.51.100.7:1"), Err(Error::IdTaken), "and has it");
 }

@@ -1,7 +1,10 @@
 //! Tokens: short MACs that prove an address or the ownership of a registration, and cost the server no memory.
 //!
-//! Both kinds are SipHash-2-4 under one secret key. The first byte hashed is the kind, so neither passes for the other,
-//! and every field but the last has a fixed width, so that no two inputs are spelt alike.
+//! All kinds are SipHash-2-4 under one secret key. The first byte hashed is the kind, so none passes for another, and
+//! every field but the last has a fixed width, so that no two inputs are spelt alike.
+//!
+//! Those that prove an address begin with the low byte of the epoch they were made in: one hash makes one, and one hash
+//! checks it.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 
@@ -20,8 +23,55 @@ pub struct Token(pub [u8; 8]);
 pub const TOKEN_TEXT_BYTES: usize = 11;
 
 /// Kinds of tokens: the first byte hashed. A number, once used, is never given to another kind.
-const KIND_ADDRESS: u8 = 1;
+const KIND_JSON: u8 = 1;
 const KIND_OWNER: u8 = 2;
+const KIND_KRPC: u8 = 3;
+const KIND_PING: u8 = 4;
+const KIND_CONNECTION: u8 = 5;
+
+/// First byte of the connection ids this server makes: how its datagrams are told from those of other protocols.
+pub const CONNECTION_TAG: u8 = 0xb5;
+
+/// What a token proves an address for. Each is good for its own epoch and the next ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// JSON over UDP.
+    Json,
+    /// The `token` of `get_peers`, for `announce_peer` (BEP 5).
+    Krpc,
+    /// The transaction id of our ping of the node at this port: only who gets the ping can answer it.
+    Ping(u16),
+    /// A connection id (BEP 15).
+    Connection,
+}
+
+impl Use {
+    /// The kind, and the port it is bound to; 0 for any.
+    const fn fields(self) -> (u8, u16) {
+        match self {
+            Self::Json => (KIND_JSON, 0),
+            Self::Krpc => (KIND_KRPC, 0),
+            Self::Ping(port) => (KIND_PING, port),
+            Self::Connection => (KIND_CONNECTION, 0),
+        }
+    }
+
+    /// For how many epochs it is good, the one it was made in included.
+    const fn epochs(self) -> u32 {
+        match self {
+            // Clients keep a connection id for five minutes and more, whatever BEP 15 says.
+            Self::Connection => 3,
+            _ => 2,
+        }
+    }
+
+    /// The epoch that a token of this use was made in, by the byte it begins with; `None` if it is not good now.
+    fn made_in(self, now: Instant, epoch_byte: u8) -> Option<u32> {
+        let this = epoch(now);
+        let mut epochs = (0..self.epochs()).filter_map(|age| this.checked_sub(age));
+        epochs.find(|epoch| low_byte(*epoch) == epoch_byte)
+    }
+}
 /// Address families, as hashed.
 const FAMILY_V4: u8 = 4;
 const FAMILY_V6: u8 = 6;
@@ -61,16 +111,30 @@ impl Minter {
         Self { key }
     }
 
-    /// The token that proves `addr` over UDP, for the rest of this epoch and all of the next.
-    pub fn address_token(&self, now: Instant, addr: CanonicalAddr) -> Token {
-        self.address_token_of(epoch(now), addr)
+    /// The token that proves `addr`.
+    pub fn address_token(&self, now: Instant, addr: CanonicalAddr, purpose: Use) -> Token {
+        self.address_token_of(epoch(now), addr, purpose)
     }
 
-    /// Whether `token` was made for `addr` in this epoch or the one before.
-    pub fn proves_address(&self, now: Instant, addr: CanonicalAddr, token: Token) -> bool {
-        let this = epoch(now);
-        let made_in = |epoch| token == self.address_token_of(epoch, addr);
-        made_in(this) || this.checked_sub(1).is_some_and(made_in)
+    /// Whether `token` was made for `addr` and `purpose`, and is still good.
+    pub fn proves_address(&self, now: Instant, addr: CanonicalAddr, purpose: Use, token: Token) -> bool {
+        let [epoch_byte, ..] = token.0;
+        purpose
+            .made_in(now, epoch_byte)
+            .is_some_and(|epoch| token == self.address_token_of(epoch, addr, purpose))
+    }
+
+    /// The connection id for `addr` (BEP 15): [`CONNECTION_TAG`], then the first seven bytes of a token.
+    pub fn connection_id(&self, now: Instant, addr: CanonicalAddr) -> [u8; 8] {
+        connection_id_of(self.address_token(now, addr, Use::Connection))
+    }
+
+    /// Whether `id` is a connection id made for `addr` at most 10 to 15 minutes ago.
+    pub fn proves_connection(&self, now: Instant, addr: CanonicalAddr, id: [u8; 8]) -> bool {
+        let [_, epoch_byte, ..] = id;
+        Use::Connection.made_in(now, epoch_byte).is_some_and(|epoch| {
+            Token(id) == Token(connection_id_of(self.address_token_of(epoch, addr, Use::Connection)))
+        })
     }
 
     /// The token that proves ownership of one registration.
@@ -86,17 +150,29 @@ impl Minter {
         Token(self.key.hash(writer.written()).to_be_bytes())
     }
 
-    /// The low byte of the epoch, then seven bytes of the hash of kind, family, address and epoch.
-    fn address_token_of(&self, epoch: u32, addr: CanonicalAddr) -> Token {
+    /// The low byte of the epoch, then seven bytes of the hash of kind, family, address, epoch, and the port if it is
+    /// bound to one.
+    fn address_token_of(&self, epoch: u32, addr: CanonicalAddr, purpose: Use) -> Token {
         let family = if addr.is_v4() { FAMILY_V4 } else { FAMILY_V6 };
-        let [.., epoch_byte] = epoch.to_be_bytes();
-        let mut input = [0; 1 + 1 + 16 + 4];
-        let fields = [KIND_ADDRESS, family].into_iter().chain(addr.octets()).chain(epoch.to_be_bytes());
+        let (kind, port) = purpose.fields();
+        let mut input = [0; 1 + 1 + 16 + 4 + 2];
+        let fields = [kind, family].into_iter().chain(addr.octets());
+        let fields = fields.chain(epoch.to_be_bytes()).chain(port.to_be_bytes());
         input.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         let [_, tag @ ..] = self.key.hash(&input).to_be_bytes();
         let [a, b, c, d, e, f, g] = tag;
-        Token([epoch_byte, a, b, c, d, e, f, g])
+        Token([low_byte(epoch), a, b, c, d, e, f, g])
     }
+}
+
+fn connection_id_of(token: Token) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, _] = token.0;
+    [CONNECTION_TAG, a, b, c, d, e, f, g]
+}
+
+fn low_byte(epoch: u32) -> u8 {
+    let [.., byte] = epoch.to_be_bytes();
+    byte
 }
 
 /// Which epoch `now` is in. Forty thousand years fit.
@@ -174,9 +250,9 @@ mod tests {
     fn an_address_token_lives_for_its_epoch_and_the_next() {
         let (minter, host) = (minter(), addr("198.51.100.7"));
         for made_s in [0, EPOCH_S - 1, EPOCH_S, 255 * EPOCH_S, 256 * EPOCH_S + 7, u64::from(u32::MAX)] {
-            let token = minter.address_token(Instant::from_s(made_s), host);
+            let token = minter.address_token(Instant::from_s(made_s), host, Use::Json);
             let start_s = made_s / EPOCH_S * EPOCH_S;
-            let proves = |at_s| minter.proves_address(Instant::from_s(at_s), host, token);
+            let proves = |at_s| minter.proves_address(Instant::from_s(at_s), host, Use::Json, token);
             assert!(proves(made_s) && proves(start_s) && proves(start_s + 2 * EPOCH_S - 1), "{made_s}");
             assert!(!proves(start_s + 2 * EPOCH_S), "{made_s}");
             assert!(!proves(start_s + 256 * EPOCH_S), "{made_s}: the same epoch byte");
@@ -187,23 +263,23 @@ mod tests {
     #[test]
     fn an_address_token_names_its_address() {
         let (minter, now) = (minter(), Instant::from_s(1000));
-        let token = minter.address_token(now, addr("198.51.100.7"));
+        let token = minter.address_token(now, addr("198.51.100.7"), Use::Json);
         assert_eq!(token.0[0], 3, "the epoch");
-        assert!(minter.proves_address(now, addr("::ffff:198.51.100.7"), token));
+        assert!(minter.proves_address(now, addr("::ffff:198.51.100.7"), Use::Json, token));
         for other in ["198.51.100.8", "::198.51.100.7", "2001:db8::1"] {
-            assert!(!minter.proves_address(now, addr(other), token), "{other}");
+            assert!(!minter.proves_address(now, addr(other), Use::Json, token), "{other}");
         }
         let other_key = Minter::new(HashKey::new([8; 16]));
-        assert!(!other_key.proves_address(now, addr("198.51.100.7"), token));
+        assert!(!other_key.proves_address(now, addr("198.51.100.7"), Use::Json, token));
     }
 
     #[test]
     fn the_layout_is_fixed() {
-        // [epoch byte | bytes 1..8 of SipHash-2-4(1, 4, ::ffff:198.51.100.7, epoch 0x102)], counted out here.
+        // [epoch byte | bytes 1..8 of SipHash-2-4(1, 4, ::ffff:198.51.100.7, epoch 0x102, no port)], counted out here.
         let mut input = std::vec![1, 4];
-        input.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 7, 0, 0, 1, 2]);
+        input.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 7, 0, 0, 1, 2, 0, 0]);
         let hash = HashKey::new([9; 16]).hash(&input).to_be_bytes();
-        let token = minter().address_token(Instant::from_s(0x102 * EPOCH_S), addr("198.51.100.7"));
+        let token = minter().address_token(Instant::from_s(0x102 * EPOCH_S), addr("198.51.100.7"), Use::Json);
         assert_eq!(token.0, [2, hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]]);
     }
 
@@ -211,12 +287,12 @@ mod tests {
     fn guessing_does_not_pay() {
         let (minter, host, now) = (minter(), addr("198.51.100.7"), Instant::from_s(5000));
         let mut rng = Rng::new(HashKey::new([1; 16]));
-        let epoch_byte = minter.address_token(now, host).0[0];
+        let epoch_byte = minter.address_token(now, host, Use::Json).0[0];
         let accepted = (0..1_000_000)
             .filter(|_| {
                 let mut bytes = rng.next_u64().to_be_bytes();
                 bytes[0] = epoch_byte;
-                minter.proves_address(now, host, Token(bytes))
+                minter.proves_address(now, host, Use::Json, Token(bytes))
             })
             .count();
         assert_eq!(accepted, 0);
@@ -241,11 +317,42 @@ mod tests {
     }
 
     #[test]
-    fn neither_kind_passes_for_the_other() {
+    fn no_kind_passes_for_another() {
         let (minter, host) = (minter(), addr("198.51.100.7"));
         let born = Instant::from_ms(0);
         let owner = minter.owner_token(NetworkKey::default(), PeerId::parse("n").unwrap(), born);
-        assert!(!minter.proves_address(born, host, owner));
-        assert_ne!(minter.address_token(born, host), owner);
+        let uses = [Use::Json, Use::Krpc, Use::Ping(1), Use::Ping(2), Use::Connection];
+        for one in uses {
+            let token = minter.address_token(born, host, one);
+            assert!(token != owner && !minter.proves_address(born, host, one, owner));
+            for other in uses {
+                assert_eq!(
+                    minter.proves_address(born, host, other, token),
+                    one == other,
+                    "{one:?} {other:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_id_lives_for_ten_minutes_at_least() {
+        let (minter, host) = (minter(), addr("2001:db8::7"));
+        for made_s in [0, EPOCH_S - 1, EPOCH_S, 257 * EPOCH_S + 7] {
+            let id = minter.connection_id(Instant::from_s(made_s), host);
+            assert_eq!(id[0], 0xb5);
+            let proves = |at_s| minter.proves_connection(Instant::from_s(at_s), host, id);
+            let end_s = made_s / EPOCH_S * EPOCH_S + 3 * EPOCH_S;
+            assert!(
+                proves(made_s) && proves(made_s + 600) && proves(end_s - 1) && !proves(end_s),
+                "{made_s}"
+            );
+            assert!(!minter.proves_connection(Instant::from_s(made_s), addr("2001:db8::8"), id));
+            for at in 0..8 {
+                let mut forged = id;
+                forged[at] ^= 1;
+                assert!(!minter.proves_connection(Instant::from_s(made_s), host, forged), "byte {at}");
+            }
+        }
     }
 }

@@ -178,6 +178,37 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_of_datagrams_is_answered_one_by_one() {
+        with_server(1, async |_, udp| {
+            let mut clients = Vec::new();
+            for client in 0..5 {
+                let socket = Async::<UdpSocket>::bind(([127, 0, 0, 1 + client], 0)).unwrap();
+                for id in 0..30 {
+                    let ping = format!(
+                        "{{\"type\":\"ping\",\"id\":\"{client}-{id}\",\"pad\":\"{}\"}}",
+                        "x".repeat(90)
+                    );
+                    socket.send_to(ping.as_bytes(), udp).await.unwrap();
+                }
+                clients.push(socket);
+            }
+            for (client, socket) in clients.iter().enumerate() {
+                let you = format!("\"you\":\"{}\"", socket.get_ref().local_addr().unwrap());
+                for id in 0..30 {
+                    let mut datagram = [0; 1500];
+                    let (n, from) = socket.recv_from(&mut datagram).await.unwrap();
+                    let pong = String::from_utf8_lossy(&datagram[..n]);
+                    assert!(
+                        pong.contains(&format!("\"id\":\"{client}-{id}\"")) && pong.contains(&you),
+                        "{pong}"
+                    );
+                    assert_eq!(from, udp);
+                }
+            }
+        });
+    }
+
+    #[test]
     fn clients_take_turns_at_one_place() {
         with_server(1, async |http, _| {
             let mut waiting = Vec::new();

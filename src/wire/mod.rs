@@ -21,6 +21,8 @@
 pub mod hex;
 pub mod http;
 pub mod json;
+pub mod stun;
+pub mod tracker;
 
 mod writer;
 

@@ -110,6 +110,23 @@ impl<'b> Writer<'b> {
         bytes.iter().try_for_each(|&byte| self.put(&hex::encode(byte)))
     }
 
+    /// Writes the compact form of an address and a port (BEP 5, BEP 7): 4 or 16 bytes of address and 2 of port, in network
+    /// order.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn put_compact(&mut self, addr: CanonicalAddr, port: u16) -> Result<(), Full> {
+        let octets = addr.octets();
+        let [high, low] = port.to_be_bytes();
+        if addr.is_v4() {
+            let [.., a, b, c, d] = octets;
+            return self.put(&[a, b, c, d, high, low]);
+        }
+        let mark = self.len;
+        self.put(&octets)?;
+        self.put(&[high, low]).inspect_err(|Full| self.rewind(mark))
+    }
+
     /// Writes `a.b.c.d` or, for IPv6, the RFC 5952 text without brackets.
     ///
     /// # Errors
@@ -176,6 +193,19 @@ mod tests {
         assert_eq!(socket("198.51.100.7"), "198.51.100.7:80");
         assert_eq!(socket("::ffff:198.51.100.7"), "198.51.100.7:80");
         assert_eq!(socket("2001:db8:0:0::1"), "[2001:db8::1]:80");
+    }
+
+    #[test]
+    fn compact_addresses() {
+        let mut buffer = [0; 24];
+        let mut writer = Writer::new(&mut buffer);
+        let addr = |ip: &str| CanonicalAddr::new(ip.parse().unwrap());
+        writer.put_compact(addr("198.51.100.7"), 0x1ae1).unwrap();
+        assert_eq!(writer.written(), [198, 51, 100, 7, 0x1a, 0xe1]);
+        writer.put_compact(addr("2001:db8::7"), 80).unwrap();
+        assert_eq!(writer.written()[6..], [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 80]);
+        writer.rewind(7);
+        assert_eq!((writer.put_compact(addr("2001:db8::7"), 80), writer.len()), (Err(Full), 7));
     }
 
     #[test]

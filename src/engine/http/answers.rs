@@ -78,7 +78,8 @@ fn ask(
             bodies::put_registered(out, announce.id, about.you, &registration)?;
         }
         (Reply::Left { removed }, _) => bodies::put_left(out, removed)?,
-        (Reply::Challenge | Reply::Pong | Reply::Registered(_), _) => bodies::put_free_challenge(out)?,
+        // The engine answers in kind: what is left is the answer to the last question there is.
+        _ => bodies::put_free_challenge(out)?,
     }
     Ok(Ok(Content::Json))
 }

@@ -123,6 +123,16 @@ impl<'s, K: Copy + PartialEq, X> Directory<'s, K, X> {
         self.entries.get(item as usize).map_or(0, |entry| entry.members)
     }
 
+    /// What another component keeps about `item`.
+    pub(super) fn extra(&self, item: u32) -> Option<&X> {
+        self.entries.get(item as usize).map(|entry| &entry.extra)
+    }
+
+    /// What another component keeps about `item`, to be changed.
+    pub(super) fn extra_mut(&mut self, item: u32) -> Option<&mut X> {
+        self.entries.get_mut(item as usize).map(|entry| &mut entry.extra)
+    }
+
     /// The rows of all things.
     pub(super) const fn rows(&self) -> &[Entry<K, X>] {
         self.entries

@@ -45,6 +45,8 @@ use self::view::LanEndpoints;
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
+use crate::engine::reply::{Contact, Counts};
+use crate::engine::request::ContactsQuery;
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{EXPIRY_STEPS, MAX_ID_BYTES, MAX_SAMPLE};
 use crate::rng::{HashKey, Rng};
@@ -71,6 +73,8 @@ pub struct Record<'a> {
     pub endpoints: &'a [Endpoint<'a>],
     /// Its life, in seconds.
     pub ttl_s: u32,
+    /// Whether it has all there is to have.
+    pub seeding: bool,
     /// The address it was announced from.
     pub source: CanonicalAddr,
 }
@@ -251,7 +255,7 @@ impl<'s> PeerTable<'s> {
         let (lan, expires) = (LanEndpoints::among(record.endpoints), now.plus_s(record.ttl_s));
         let tag = tag(&self.key, record.network, record.id);
         (peer.born, peer.seen, peer.expires) = (now, now, expires);
-        (peer.source, peer.lan, peer.tag) = (record.source, lan, tag);
+        (peer.source, peer.lan, peer.tag, peer.seeding) = (record.source, lan, tag, record.seeding);
         peer.record.store(far, record.id, record.endpoints);
         self.ids.insert(tag, slot);
         self.networks.join(self.peers, slot, record.network);
@@ -274,8 +278,12 @@ impl<'s> PeerTable<'s> {
         let (lan, expires) = (LanEndpoints::among(record.endpoints), now.plus_s(record.ttl_s));
         (peer.seen, peer.expires) = (now, expires);
         peer.record.store(far, record.id, record.endpoints);
-        if lan != core::mem::replace(&mut peer.lan, lan) {
-            self.networks.move_peer(self.peers, slot);
+        if (lan, record.seeding) != (peer.lan, peer.seeding) {
+            self.networks.leave_set(self.peers, slot);
+            if let Some(peer) = self.peers.get_mut(slot as usize) {
+                (peer.lan, peer.seeding) = (lan, record.seeding);
+            }
+            self.networks.join_set(self.peers, slot);
         }
         self.wheel.set(slot, expires);
     }
@@ -303,6 +311,33 @@ impl<'s> PeerTable<'s> {
     ) -> Option<PeerView<'_>> {
         let peer = self.peers.get(slot.0 as usize)?;
         PeerView::new(peer, self.far.get(slot.0 as usize)?, now, viewer, schemes)
+    }
+
+    /// One address of the peer at `slot`, as `viewer` may see it: of its first endpoint of the wanted transport and
+    /// families, or else of its first one of the families. `None` if it has none.
+    pub fn contact(&self, slot: Slot, viewer: CanonicalAddr, query: ContactsQuery) -> Option<Contact> {
+        let view = self.view(slot, Instant::START, viewer, &[])?;
+        let mut best = None;
+        for endpoint in view.endpoints() {
+            let Some(addr) = endpoint.ip().filter(|&addr| query.families.contain(addr)) else { continue };
+            let contact = Some((addr, endpoint.port));
+            if endpoint.scheme == query.transport.scheme() {
+                return contact;
+            }
+            best = best.or(contact);
+        }
+        best
+    }
+
+    /// How many peers of `network` an asker may know of.
+    pub fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
+        self.networks.counts(self.peers, network, viewer.is_lan())
+    }
+
+    /// Takes note that the peer at `slot` says that it has finished.
+    pub fn count_completed(&mut self, slot: Slot) {
+        let network = self.peer(slot.0).network;
+        self.networks.count_completed(network);
     }
 
     /// Removes the peer at `slot`, which has expired.

@@ -6,21 +6,34 @@ use super::part::Part;
 use super::peer::{InNetwork, Peer};
 use super::roster::{Roster, Set};
 use super::view::LanEndpoints;
+use crate::engine::reply::Counts;
 use crate::id::NetworkKey;
 use crate::rng::HashKey;
 
 /// The memory of [`Networks`] of up to `N` peers altogether.
 pub(super) struct NetworkStorage<const N: usize> {
-    directory: DirectoryStorage<NetworkKey, (), N>,
+    directory: DirectoryStorage<NetworkKey, Tally, N>,
     members: IndexStorage<N>,
 }
 
 /// The networks that have peers. Each has two sets of members: those that anyone can reach, and those that only have
 /// LAN endpoints, so that a draw for a stranger never meets a peer it may not see.
 pub(super) struct Networks<'s> {
-    directory: Directory<'s, NetworkKey>,
+    directory: Directory<'s, NetworkKey, Tally>,
     members: Roster<'s, InNetwork>,
     key: HashKey,
+}
+
+/// What is counted of one network.
+#[derive(Clone, Copy)]
+struct Tally {
+    /// Members that seed: those anyone can reach, and the others.
+    seeders: [u32; 2],
+    completed: u32,
+}
+
+impl Tally {
+    const NONE: Self = Self { seeders: [0; 2], completed: 0 };
 }
 
 /// The members of one network that one asker may draw from, by number.
@@ -33,7 +46,10 @@ pub(super) struct Population {
 
 impl<const N: usize> NetworkStorage<N> {
     pub(super) const fn new() -> Self {
-        Self { directory: DirectoryStorage::new(NetworkKey([0; 20]), ()), members: IndexStorage::new() }
+        Self {
+            directory: DirectoryStorage::new(NetworkKey([0; 20]), Tally::NONE),
+            members: IndexStorage::new(),
+        }
     }
 }
 
@@ -55,26 +71,60 @@ impl<'s> Networks<'s> {
     /// Adds `peer` to the network with this key. There is room: never more networks than peers.
     pub(super) fn join(&mut self, peers: &mut [Peer], peer: u32, key: NetworkKey) {
         let network = self.directory.join(self.tag(key), key).unwrap_or(0);
+        if self.directory.members(network) == 1
+            && let Some(tally) = self.directory.extra_mut(network)
+        {
+            *tally = Tally::NONE;
+        }
         if let Some(row) = peers.get_mut(peer as usize) {
             row.network = network;
-            let set = set_of(row);
-            self.members.push(peers, set, peer);
+            self.join_set(peers, peer);
         }
     }
 
     /// Takes `peer` out of its network.
     pub(super) fn leave(&mut self, peers: &mut [Peer], peer: u32) {
         let Some(network) = peers.get(peer as usize).map(|peer| peer.network) else { return };
-        self.members.remove(peers, peer);
+        self.leave_set(peers, peer);
         self.directory.leave(network);
     }
 
-    /// Moves `peer` to the set of its network that its endpoints ask for.
-    pub(super) fn move_peer(&mut self, peers: &mut [Peer], peer: u32) {
-        if let Some(set) = peers.get(peer as usize).map(set_of) {
-            self.members.remove(peers, peer);
-            self.members.push(peers, set, peer);
+    /// Puts `peer` into the set of its network that its endpoints ask for.
+    pub(super) fn join_set(&mut self, peers: &mut [Peer], peer: u32) {
+        let Some(&row) = peers.get(peer as usize) else { return };
+        self.members.push(peers, set_of(&row), peer);
+        self.count_seeder(&row, |n| n.saturating_add(1));
+    }
+
+    /// Takes `peer` out of its set.
+    pub(super) fn leave_set(&mut self, peers: &mut [Peer], peer: u32) {
+        let Some(&row) = peers.get(peer as usize) else { return };
+        self.members.remove(peers, peer);
+        self.count_seeder(&row, |n| n.saturating_sub(1));
+    }
+
+    fn count_seeder(&mut self, row: &Peer, change: impl Fn(u32) -> u32) {
+        let place = usize::from(row.lan == LanEndpoints::All);
+        let tally = self.directory.extra_mut(row.network).filter(|_| row.seeding);
+        if let Some(seeders) = tally.and_then(|tally| tally.seeders.get_mut(place)) {
+            *seeders = change(*seeders);
         }
+    }
+
+    /// Takes note that a peer of `network` says that it has finished.
+    pub(super) fn count_completed(&mut self, network: u32) {
+        if let Some(tally) = self.directory.extra_mut(network) {
+            tally.completed = tally.completed.saturating_add(1);
+        }
+    }
+
+    /// How many peers the network with this key has for an asker; `lan` if LAN-only peers may be shown to it.
+    pub(super) fn counts(&self, peers: &[Peer], key: NetworkKey, lan: bool) -> Counts {
+        let Some(population) = self.population(peers, key, lan) else { return Counts::default() };
+        let Some(tally) = self.directory.extra(population.network) else { return Counts::default() };
+        let [public, lan_only] = tally.seeders;
+        let seeders = if lan { public.saturating_add(lan_only) } else { public };
+        Counts { seeders, leechers: population.len().saturating_sub(seeders), completed: tally.completed }
     }
 
     /// The key of `network`.

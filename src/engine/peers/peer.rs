@@ -40,6 +40,8 @@ pub(super) struct Peer {
     pub(super) lan: LanEndpoints,
     /// It has tenure: nobody else's announce can evict it.
     pub(super) protected: bool,
+    /// It has all there is to have.
+    pub(super) seeding: bool,
 
     pub(super) record: Near,
 
@@ -66,6 +68,7 @@ impl Peer {
         network: 0,
         lan: LanEndpoints::None,
         protected: false,
+        seeding: false,
         record: Near::EMPTY,
         born: Instant::START,
         source: CanonicalAddr::ZERO,

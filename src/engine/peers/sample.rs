@@ -6,7 +6,8 @@ use super::groups::Membership;
 use super::networks::Population;
 use super::{PeerTable, Slot, Slots};
 use crate::addr::CanonicalAddr;
-use crate::engine::request::PeersQuery;
+use crate::engine::request::{ContactsQuery, PeersQuery};
+use crate::id::NetworkKey;
 use crate::limits::{
     MAX_SAMPLE, SAMPLE_EXAMINED_AT_LEAST, SAMPLE_EXAMINED_PER_PEER, SAMPLE_PER_NARROW, SAMPLE_PER_WIDE,
 };
@@ -34,18 +35,41 @@ impl PeerTable<'_> {
         viewer: CanonicalAddr,
         rng: &mut Rng,
     ) -> Slots {
+        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id));
+        let shows = |slot| query.schemes.is_empty() || self.view(slot, now, viewer, &query.schemes).is_some();
+        let is_wanted = |slot: &Slot| Some(slot.0) != excluded && self.is_live(slot.0, now) && shows(*slot);
+        self.draw(query.network, query.limit, viewer, is_wanted, rng)
+    }
+
+    /// The same of peers that have an address of the query's families that `viewer` may see.
+    pub fn sample_contacts(
+        &self,
+        now: Instant,
+        network: NetworkKey,
+        query: ContactsQuery,
+        viewer: CanonicalAddr,
+        exclude: Option<Slot>,
+        rng: &mut Rng,
+    ) -> Slots {
+        let shows = |slot| self.contact(slot, viewer, query).is_some();
+        let is_wanted = |slot: &Slot| Some(*slot) != exclude && self.is_live(slot.0, now) && shows(*slot);
+        self.draw(network, query.limit, viewer, is_wanted, rng)
+    }
+
+    fn draw(
+        &self,
+        network: NetworkKey,
+        limit: usize,
+        viewer: CanonicalAddr,
+        is_wanted: impl Fn(&Slot) -> bool,
+        rng: &mut Rng,
+    ) -> Slots {
         let mut chosen = Slots::new();
-        let Some(population) = self.networks.population(self.peers, query.network, viewer.is_lan()) else {
+        let Some(population) = self.networks.population(self.peers, network, viewer.is_lan()) else {
             return chosen;
         };
-        let limit = query.limit.min(MAX_SAMPLE);
+        let limit = limit.min(MAX_SAMPLE);
         let mut left = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
-        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id));
-        let is_wanted = |slot: &Slot| {
-            Some(slot.0) != excluded
-                && self.is_live(slot.0, now)
-                && (query.schemes.is_empty() || self.view(*slot, now, viewer, &query.schemes).is_some())
-        };
         let mut draw = Draw::new(population.len());
         let mut spread = Spread::default();
         let mut put_aside = Slots::new();
@@ -55,7 +79,7 @@ impl PeerTable<'_> {
                 break;
             }
             left = left.saturating_sub(wave.len());
-            for slot in self.fetch(population, &wave).into_iter().filter(is_wanted) {
+            for slot in self.fetch(population, &wave).into_iter().filter(&is_wanted) {
                 let list = if spread.takes(self.peer(slot.0).groups) { &mut chosen } else { &mut put_aside };
                 // When the list of those put aside is full, it needs no more.
                 let _ = list.push(slot);

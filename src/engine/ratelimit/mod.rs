@@ -73,7 +73,7 @@ impl Spending {
     /// What `request` is counted as.
     pub const fn of(request: &Request<'_>) -> Self {
         match request {
-            Request::Announce(_) => Self::Announce,
+            Request::Announce(_) | Request::Track(_) => Self::Announce,
             _ => Self::Query,
         }
     }

@@ -16,20 +16,18 @@
 
 mod call;
 
-use sha2::{Digest, Sha256};
-
 use self::call::Call;
 use super::request::EndpointList;
 use super::stats::{DropReason, Kind};
-use super::token::Token;
+use super::token::{Token, Use};
 use super::{Announce, Engine, Error, Leave, PeersQuery, Proof, Protocol, Reply, Request, Source, intake};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::{Endpoint, Host};
-use crate::id::{NetworkKey, PeerId, first_20};
+use crate::id::{AddressId, NetworkKey};
 use crate::limits::{DEFAULT_UDP_SAMPLE, MAX_UDP_REPLY_BYTES, MAX_UDP_SAMPLE};
 use crate::time::Instant;
-use crate::wire::json::{self, Field, MessageKind, UdpAnnounceBody, UdpMessage};
-use crate::wire::{Full, Writer, hex};
+use crate::wire::json::{self, Field, MessageKind, UdpMessage};
+use crate::wire::{Full, Writer};
 
 /// Why there is no answer of the kind asked for.
 enum Trouble {
@@ -38,9 +36,6 @@ enum Trouble {
     /// The answer does not fit.
     Full,
 }
-
-/// Room for the hex digits of an id made from an address.
-type IdDigits = [[u8; 2]; 20];
 
 impl Engine<'_> {
     /// Answers a JSON datagram: the length of what was rendered into `out`, or why there is silence.
@@ -57,13 +52,13 @@ impl Engine<'_> {
             _ => DropReason::Malformed,
         })?;
         let token = message.token.and_then(Token::parse);
-        let proven = token.is_some_and(|token| self.minter.proves_address(now, addr, token));
+        let proven = token.is_some_and(|token| self.minter.proves_address(now, addr, Use::Json, token));
         let proof = if proven { Proof::Token } else { Proof::None };
         let call = Call {
             now,
             source: Source { addr, port, protocol: Protocol::UdpJson, proof },
             message,
-            token: self.minter.address_token(now, addr),
+            token: self.minter.address_token(now, addr, Use::Json),
         };
         let longest = if proven { MAX_UDP_REPLY_BYTES } else { datagram.len().min(MAX_UDP_REPLY_BYTES) };
         let room = longest.min(out.len());
@@ -116,8 +111,9 @@ impl Engine<'_> {
     }
 
     fn udp_announce(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let mut digits = IdDigits::default();
-        let announce = announce(call, self.settings.default_network, &mut digits);
+        let own = address_id(call);
+        let announce = own.as_ref().map_err(|&error| error);
+        let announce = announce.and_then(|own| announce_of(call, self.settings.default_network, own));
         let announce = self.taken_in(call, Kind::Announce, announce)?;
         let id = announce.id;
         match self.handle(call.now, &call.source, &Request::Announce(announce)) {
@@ -127,8 +123,9 @@ impl Engine<'_> {
     }
 
     fn udp_leave(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let mut digits = IdDigits::default();
-        let leave = leave(call, self.settings.default_network, &mut digits);
+        let own = address_id(call);
+        let leave = own.as_ref().map_err(|&error| error);
+        let leave = leave.and_then(|own| leave_of(call, self.settings.default_network, own));
         let leave = self.taken_in(call, Kind::Leave, leave)?;
         match self.handle(call.now, &call.source, &Request::Leave(leave)) {
             Reply::Left { removed } => Ok(call.emit_left(removed, out)?),
@@ -162,60 +159,46 @@ fn peers_query<'a>(call: &Call<'a>, default_network: NetworkKey) -> Result<Peers
 }
 
 /// The announce in an `announce`. Without endpoints it is of the port given, or of the one it came from.
-fn announce<'a>(
+fn announce_of<'a>(
     call: &Call<'a>,
     default_network: NetworkKey,
-    digits: &'a mut IdDigits,
+    own: &'a AddressId,
 ) -> Result<Announce<'a>, Error> {
     let body = call.message.announce()?;
     intake::unsigned(body.signed)?;
     let port = body.port.unwrap_or(call.source.port);
     Ok(Announce {
         network: intake::network(body.network, default_network)?,
-        id: peer_id(&body, &call.source, digits)?,
+        id: intake::id(body.peer_id)?.unwrap_or(own.id()),
         endpoints: match &body.endpoints {
             Some(texts) => intake::endpoints(Some(texts))?,
             None => EndpointList::from_iter([Endpoint { scheme: "udp", host: Host::Observed, port }]),
         },
         ttl_s: intake::ttl_s(body.ttl_s),
+        seeding: false,
         owner: None,
     })
 }
 
 /// The leave in a `leave`.
-fn leave<'a>(
+fn leave_of<'a>(
     call: &Call<'a>,
     default_network: NetworkKey,
-    digits: &'a mut IdDigits,
+    own: &'a AddressId,
 ) -> Result<Leave<'a>, Error> {
     let body = call.message.announce()?;
     intake::unsigned(body.signed)?;
     Ok(Leave {
         network: intake::network(body.network, default_network)?,
-        id: peer_id(&body, &call.source, digits)?,
+        id: intake::id(body.peer_id)?.unwrap_or(own.id()),
         owner: None,
     })
 }
 
-/// The id a peer names, or else the one made from its address and port: hex of the first 20 bytes of
-/// SHA-256(`"waypost-peer"` + 16 bytes of address, IPv4 mapped + port, big endian), the same on every server.
-fn peer_id<'a>(
-    body: &UdpAnnounceBody<'a>,
-    source: &Source,
-    digits: &'a mut IdDigits,
-) -> Result<PeerId<'a>, Error> {
-    if let Some(id) = intake::id(body.peer_id)? {
-        return Ok(id);
-    }
-    let port = body.port.unwrap_or(source.port);
-    let digest = Sha256::new()
-        .chain_update("waypost-peer")
-        .chain_update(source.addr.octets())
-        .chain_update(port.to_be_bytes());
-    for (pair, byte) in digits.iter_mut().zip(first_20(&digest.finalize())) {
-        *pair = hex::encode(byte);
-    }
-    str::from_utf8(digits.as_flattened()).ok().and_then(|text| PeerId::parse(text).ok()).ok_or(Error::BadId)
+/// The id of a peer that names none.
+fn address_id(call: &Call<'_>) -> Result<AddressId, Error> {
+    let port = call.message.announce()?.port.unwrap_or(call.source.port);
+    Ok(AddressId::of(call.source.addr, port))
 }
 
 /// Why `reply` is no answer in kind. The engine answers in kind or refuses; anything else would be silence.

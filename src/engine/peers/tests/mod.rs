@@ -37,7 +37,14 @@ impl Bench {
         let id = PeerId::parse(id).unwrap();
         let endpoints: Vec<Endpoint<'_>> =
             endpoints.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
-        let record = Record { network: key(network), id, endpoints: &endpoints, ttl_s, source: addr(source) };
+        let record = Record {
+            network: key(network),
+            id,
+            endpoints: &endpoints,
+            ttl_s,
+            seeding: false,
+            source: addr(source),
+        };
         match self.table.find(self.now, key(network), id) {
             Some(slot) => {
                 self.table.refresh(self.now, slot, &record);
