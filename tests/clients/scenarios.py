@@ -68,10 +68,10 @@ class Stage:
             if peers != [[f"tcp://{where}", f"udp://{where}"]]:
                 raise Failure(f"the JSON API shows {peers} instead of {where}")
 
-    def expect_count(self, torrent, family, seeders, leechers):
+    def expect_count(self, torrent, family, scheme, seeders, leechers):
         self.wait_for(
             f"{seeders} seeders and {leechers} leechers",
-            lambda: self.server.scrape(torrent, family) == (seeders, leechers),
+            lambda: self.server.scrape(torrent, family, scheme) == (seeders, leechers),
         )
 
 
@@ -90,16 +90,16 @@ def tracker(stage, family, scheme, seeder, leecher):
     torrent = Torrent(stage.folder, LARGE, f"{scheme}://{stage.server.at(scheme, family)}/announce")
     stage.server.admit(torrent)
     second = stage.client(leecher, family, "leecher", torrent.file)
-    stage.expect_count(torrent, family, 0, 1)
+    stage.expect_count(torrent, family, scheme, 0, 1)
     if isinstance(stage.server, Waypost):
         stage.expect_in_json(torrent, family, second)
     first = stage.client(seeder, family, "seeder", torrent.file, torrent=torrent)
     stage.wait_for("the file", lambda: torrent.is_whole(second.folder))
-    stage.expect_count(torrent, family, 2, 0)
+    stage.expect_count(torrent, family, scheme, 2, 0)
     stage.stop(second)
-    stage.expect_count(torrent, family, 1, 0)
+    stage.expect_count(torrent, family, scheme, 1, 0)
     stage.stop(first)
-    stage.expect_count(torrent, family, 0, 0)
+    stage.expect_count(torrent, family, scheme, 0, 0)
     return f"{LARGE} bytes; seeders and leechers 0+1, 2+0, 1+0, 0+0"
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import struct
 import urllib.parse
 
 from clients import Libtorrent
@@ -41,13 +42,33 @@ class Server(Program):
             raise Failure(f"{method} {target} is answered by {head!r} {answer!r}")
         return answer
 
-    def scrape(self, torrent, family):
-        """Seeders and leechers, as a tracker counts them (BEP 48)."""
-        answer = self.http(family, f"/scrape?info_hash={urllib.parse.quote_from_bytes(torrent.info_hash, safe='')}")
+    def scrape(self, torrent, family, scheme):
+        """Seeders and leechers, as the tracker counts them."""
+        return (self._scrape_udp if scheme == "udp" else self._scrape_http)(torrent.info_hash, family)
+
+    def _scrape_http(self, info_hash, family):
+        """BEP 48."""
+        answer = self.http(family, f"/scrape?info_hash={urllib.parse.quote_from_bytes(info_hash, safe='')}")
         if answer is None:
             return None
-        counts = bdecode(answer).get(b"files", {}).get(torrent.info_hash, {})
+        counts = bdecode(answer).get(b"files", {}).get(info_hash, {})
         return counts.get(b"complete", 0), counts.get(b"incomplete", 0)
+
+    def _scrape_udp(self, info_hash, family):
+        """BEP 15. None when an answer is lost."""
+        with socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as packets:
+            packets.settimeout(1)
+            packets.connect((self.host.address[family], self.port("udp", family)))
+            try:
+                packets.send(struct.pack("!QLL", 0x41727101980, 0, 1))
+                connection = packets.recv(2048)[8:16]
+                packets.send(connection + struct.pack("!LL", 2, 2) + info_hash)
+                action, _, seeders, _, leechers = struct.unpack("!LLLLL", packets.recv(2048)[:20])
+            except socket.timeout:
+                return None
+        if action != 2:
+            raise Failure(f"the scrape is answered by action {action}")
+        return seeders, leechers
 
 
 class Waypost(Server):
