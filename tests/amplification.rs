@@ -1,11 +1,12 @@
-//! No answer to an unproven address is longer than its request, no answer is itself answered, and nothing panics:
-//! over all shapes of requests, paddings, mutations and fills of the table.
+//! No answer to an unproven address is longer than its protocol may make it, no answer is itself answered, and nothing
+//! panics: over all shapes of requests, paddings, mutations and fills of the table, of every protocol over UDP.
 
 use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use waypost::engine::datagram::{Kind, classify};
 use waypost::engine::{Engine, Settings, Storage};
-use waypost::limits::{MAX_DATAGRAM_BYTES, MAX_UDP_REPLY_BYTES};
+use waypost::limits::{BINARY_AMPLIFICATION, MAX_DATAGRAM_BYTES, MAX_UDP_REPLY_BYTES};
 use waypost::rng::{HashKey, Rng, Seed};
 use waypost::time::Instant;
 
@@ -30,6 +31,63 @@ const SAMPLES: [&str; 16] = [
     r#"{"type":"leave","id":"\u0061","pad":"PAD"}"#,
     r#"{"type":"find_peers","id":"1","pad":"PAD","x":[[[{"a":[1,-2.5e3,true,null]}]]]}"#,
 ];
+
+/// Longest answer of the protocols that are no text, in bytes (BEP 32 advises it for the DHT).
+const MAX_BINARY_REPLY_BYTES: usize = 1024;
+
+/// Requests of every shape in the protocols that are no text, without any proof of the sender's address.
+fn binary_requests() -> Vec<Vec<u8>> {
+    let mut requests = Vec::new();
+    // STUN: bare, with an attribute that may be ignored, with one to five that may not.
+    for attributes in 0..7_u8 {
+        let kind = if attributes == 1 { 0x80 } else { 0 };
+        let attributes: Vec<u8> = (0..attributes).flat_map(|n| [kind, n, 0, 0]).collect();
+        let head = [0, 1, 0, attributes.len() as u8, 0x21, 0x12, 0xa4, 0x42];
+        requests.push([&head[..], &[7; 12], &attributes].concat());
+    }
+    // The UDP tracker: connect, and what a forged connection id gets.
+    for options in [0, 1, 30, 1300] {
+        requests.push(
+            [&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4][..], &vec![9; options]]
+                .concat(),
+        );
+        for (action, bytes) in [(1, 82), (2, 0), (2, 20), (2, 1400), (7, 82)] {
+            let head = [0xb5, 0, 2, 3, 4, 5, 6, 7, 0, 0, 0, action, 1, 2, 3, 4];
+            requests.push([&head[..], &vec![1; bytes], &vec![9; options.min(1400 - bytes)]].concat());
+        }
+    }
+    // KRPC: every query, with short and long transaction ids, versions and wishes.
+    let own_id = "2:id20:abcdefghij0123456789";
+    let key = waypost::id::NetworkKey::of_name("pscryptochat").expect("that is a name");
+    let key = [&b"20:"[..], &key.0].concat();
+    for want in [&b""[..], b"4:wantl2:n4e", b"4:wantl2:n6e", b"4:wantl2:n42:n6e"] {
+        for transaction in [
+            "1:t0:",
+            "1:t1:x",
+            "1:t2:aa",
+            "1:t32:01234567890123456789012345678901",
+            "1:t40:0123456789012345678901234567890123456789",
+        ] {
+            for version in ["", "1:v4:LT\x01\x02"] {
+                let mut query = |arguments: &[&[u8]], name: &str| {
+                    let head = [&b"d1:ad"[..], &arguments.concat(), b"e1:q", name.as_bytes()].concat();
+                    requests
+                        .push([&head[..], transaction.as_bytes(), version.as_bytes(), b"1:y1:qe"].concat());
+                };
+                let own_id = own_id.as_bytes();
+                query(&[own_id], "4:ping");
+                query(&[], "4:ping");
+                query(&[own_id, b"6:target", &key, want], "9:find_node");
+                query(&[own_id, b"9:info_hash", &key, want], "9:get_peers");
+                query(&[own_id, b"6:target", &key, want], "17:sample_infohashes");
+                query(&[own_id], "1:x");
+                query(&[own_id, b"9:info_hash", &key, b"4:porti6881e5:token8:01234567"], "13:announce_peer");
+                query(&[own_id, b"9:info_hash", &key], "13:announce_peer");
+            }
+        }
+    }
+    requests
+}
 
 /// An engine that limits nobody, with `fill` peers of both families.
 fn engine(memory: &mut Memory, fill: u32) -> Engine<'_> {
@@ -71,12 +129,18 @@ fn token_for(engine: &mut Engine<'_>, from: SocketAddr) -> String {
 fn check(engine: &mut Engine<'_>, from: SocketAddr, datagram: &[u8], proven: bool) -> usize {
     let answer = ask(engine, from, datagram);
     let shown = String::from_utf8_lossy(datagram);
-    let longest = if proven { MAX_UDP_REPLY_BYTES } else { datagram.len().min(MAX_UDP_REPLY_BYTES) };
+    let longest = match classify(datagram) {
+        _ if proven => MAX_UDP_REPLY_BYTES,
+        Kind::Krpc | Kind::Stun => (datagram.len() * BINARY_AMPLIFICATION).min(MAX_BINARY_REPLY_BYTES),
+        _ => datagram.len().min(MAX_UDP_REPLY_BYTES),
+    };
     assert!(answer.len() <= longest, "{} bytes for {}: {shown}", answer.len(), datagram.len());
     if answer.is_empty() {
         return 0;
     }
-    assert_eq!(waypost::wire::json::check(&answer), Ok(()), "an answer is strict JSON: {shown}");
+    if classify(datagram) == Kind::Json {
+        assert_eq!(waypost::wire::json::check(&answer), Ok(()), "an answer is strict JSON: {shown}");
+    }
     assert_eq!(ask(engine, from, &answer), b"", "an answer is not answered: {shown}");
     answer.len()
 }
@@ -98,7 +162,7 @@ fn unproven_answers_are_no_longer_than_requests() {
         for from in [client(900), client(901)] {
             let other = token_for(&mut engine, client(950));
             for token in ["AAAAAAAAAAA", "", &other] {
-                for request in requests(token) {
+                for request in requests(token).chain(binary_requests()) {
                     let length = check(&mut engine, from, &request, false);
                     received += request.len();
                     sent += length;
@@ -134,18 +198,21 @@ fn prefixes_and_mutations_are_answered_by_the_same_rule() {
     let mut memory = Box::new(Memory::new());
     let mut engine = engine(&mut memory, 40);
     let from = client(900);
-    for sample in SAMPLES {
-        let sample = sample.replace("TOKEN", "AAAAAAAAAAA").replace("PAD", &"x".repeat(120));
+    let pad = "x".repeat(120);
+    let text = SAMPLES.map(|sample| sample.replace("TOKEN", "AAAAAAAAAAA").replace("PAD", &pad).into_bytes());
+    let binary = binary_requests();
+    for sample in text.iter().chain(&binary) {
         for cut in 0..sample.len() {
-            assert_eq!(
-                check(&mut engine, from, &sample.as_bytes()[..cut], false),
-                0,
-                "cut at {cut}: {sample}"
-            );
+            let length = check(&mut engine, from, &sample[..cut], false);
+            let is_text = matches!(classify(sample), Kind::Json | Kind::Krpc);
+            assert!(!is_text || length == 0, "cut at {cut}: {}", String::from_utf8_lossy(sample));
         }
-        for at in 0..sample.len() {
+    }
+    // Of the many alike, a few.
+    for sample in text.iter().chain(binary.iter().step_by(7)) {
+        for at in 0..sample.len().min(300) {
             for byte in 0..=255 {
-                let mut mutated = sample.clone().into_bytes();
+                let mut mutated = sample.clone();
                 mutated[at] = byte;
                 check(&mut engine, from, &mutated, false);
             }
@@ -191,7 +258,7 @@ fn two_servers_do_not_talk_to_each_other() {
     let (mut one, mut two) = (Box::new(Memory::new()), Box::new(Memory::new()));
     let mut servers = [engine(&mut one, 40), engine(&mut two, 40)];
     let address = [client(700), client(702)];
-    for request in requests("AAAAAAAAAAA") {
+    for request in requests("AAAAAAAAAAA").chain(binary_requests()) {
         // Forged: the first server takes it for a request of the second.
         let answer = ask(&mut servers[0], address[1], &request);
         assert_eq!(ask(&mut servers[1], address[0], &answer), b"");

@@ -30,6 +30,16 @@ fn datagram() {
 }
 
 #[test]
+fn tracker() {
+    replay("tracker", fuzzing::tracker);
+}
+
+#[test]
+fn stun() {
+    replay("stun", fuzzing::stun);
+}
+
+#[test]
 fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);
 }

@@ -3,12 +3,17 @@
 //!
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
+mod tracker;
+
+pub use tracker::{stun, tracker};
+
 use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
+use crate::engine::datagram::{Kind, classify};
 use crate::engine::http::{Connection, Wants};
 use crate::engine::request::SchemeList;
 use crate::engine::{
@@ -16,12 +21,13 @@ use crate::engine::{
 };
 use crate::id::PeerId;
 use crate::limits::{
-    LOWEST_CLIENT_PORT, MAX_BODY_BYTES, MAX_REQUESTS_PER_CONNECTION, MAX_RESPONSE_BYTES, MAX_SAMPLE,
-    MAX_TARGET_BYTES, MAX_UDP_REPLY_BYTES,
+    BINARY_AMPLIFICATION, LOWEST_CLIENT_PORT, MAX_BODY_BYTES, MAX_REQUESTS_PER_CONNECTION,
+    MAX_RESPONSE_BYTES, MAX_SAMPLE, MAX_TARGET_BYTES, MAX_UDP_REPLY_BYTES,
 };
 use crate::rng::Seed;
 use crate::time::Instant;
 use crate::wire::http::{Chunked, Framing, Head, HeadScan, Step, query};
+use crate::wire::tracker::CONNECT_MAGIC;
 use crate::wire::{hex, json};
 
 /// Memory of an engine small enough to be full soon, and for a stack.
@@ -170,10 +176,11 @@ fn converse(stream: &[u8], piece: usize) -> Vec<StatusLine, { MAX_REQUESTS_PER_C
 /// Bytes of `HTTP/1.1 200`.
 const STATUS_BYTES: usize = 12;
 
-/// Stands for a valid token in a datagram of the corpus.
+/// Stands for a valid token in a JSON datagram of the corpus.
 const TOKEN_PLACE: &[u8] = b"AAAAAAAAAAA";
 
-/// One datagram, whose first byte chooses the sender: as it is, and with a valid token where it has a place for one.
+/// One datagram, whose first byte chooses the sender: as it is, and with a valid proof of the sender's address in place of
+/// one that is not.
 pub fn datagram(data: &[u8]) {
     let Some((&client, datagram)) = data.split_first() else { return };
     let mut storage = SmallStorage::new();
@@ -186,44 +193,75 @@ pub fn datagram(data: &[u8]) {
     let source = client_source(client);
     let from = SocketAddr::new(source.addr.ip(), source.port);
 
-    let mut reply = [0; MAX_UDP_REPLY_BYTES];
-    let bytes = engine.datagram(now, from, datagram, &mut reply);
-    let reply = reply.get(..bytes).unwrap_or_default();
-    assert!(bytes <= datagram.len(), "an answer without a token is longer than the question");
-    check_reply(&mut engine, now, from, reply);
-    let low_port = SocketAddr::new(source.addr.ip(), LOWEST_CLIENT_PORT.saturating_sub(1));
-    assert_eq!(engine.datagram(now, low_port, datagram, &mut [0; MAX_UDP_REPLY_BYTES]), 0);
-
-    let ask = br#"{"type":"find_peers","id":"1","pad":"                                "}"#;
-    let mut answer = [0; MAX_UDP_REPLY_BYTES];
-    let bytes = engine.datagram(now, from, ask, &mut answer);
-    let answer = core::str::from_utf8(answer.get(..bytes).unwrap_or_default()).unwrap_or_default();
-    let Some(token) = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()) else {
-        panic!("a question with room for a token gets one: {answer}");
+    let longest = match classify(datagram) {
+        Kind::Krpc | Kind::Stun => datagram.len().saturating_mul(BINARY_AMPLIFICATION),
+        _ => datagram.len(),
     };
+    let (reply, bytes) = answer(&mut engine, now, from, datagram);
+    assert!(bytes <= longest, "an answer without a token is too long for the question");
+    check_reply(&mut engine, now, from, datagram, reply.get(..bytes).unwrap_or_default());
+    let low_port = SocketAddr::new(source.addr.ip(), LOWEST_CLIENT_PORT.saturating_sub(1));
+    assert_eq!(answer(&mut engine, now, low_port, datagram).1, 0);
+
     let mut proven = [0; 2048];
     let Some(proven) = proven.get_mut(..datagram.len()) else { return };
     proven.copy_from_slice(datagram);
-    let Some(at) = datagram.windows(TOKEN_PLACE.len()).position(|window| window == TOKEN_PLACE) else {
-        return;
-    };
-    let place = proven.iter_mut().skip(at).take(TOKEN_PLACE.len());
-    place.zip(token.bytes()).for_each(|(to, from)| *to = from);
-    let mut reply = [0; MAX_UDP_REPLY_BYTES];
-    let bytes = engine.datagram(now, from, proven, &mut reply);
-    check_reply(&mut engine, now, from, reply.get(..bytes).unwrap_or_default());
+    if prove(&mut engine, now, from, proven) {
+        let (reply, bytes) = answer(&mut engine, now, from, proven);
+        check_reply(&mut engine, now, from, proven, reply.get(..bytes).unwrap_or_default());
+    }
 }
 
-/// A reply is a JSON object, and starts no conversation when it is sent to a server.
-fn check_reply(engine: &mut Engine<'_>, now: Instant, from: SocketAddr, reply: &[u8]) {
-    if !reply.is_empty() {
-        assert!(json::Object::parse(reply).is_ok(), "the answer is no JSON object");
-        assert_eq!(
-            engine.datagram(now, from, reply, &mut [0; MAX_UDP_REPLY_BYTES]),
-            0,
-            "an answer is answered"
-        );
+fn answer(
+    engine: &mut Engine<'_>,
+    now: Instant,
+    from: SocketAddr,
+    datagram: &[u8],
+) -> ([u8; MAX_UDP_REPLY_BYTES], usize) {
+    let mut reply = [0; MAX_UDP_REPLY_BYTES];
+    let bytes = engine.datagram(now, from, datagram, &mut reply);
+    (reply, bytes)
+}
+
+/// Puts a valid proof of the sender's address into a datagram that has a place for one.
+fn prove(engine: &mut Engine<'_>, now: Instant, from: SocketAddr, datagram: &mut [u8]) -> bool {
+    if classify(datagram) == Kind::TrackerTagged {
+        let mut connect = [0; 16];
+        connect.iter_mut().zip(CONNECT_MAGIC).for_each(|(to, from)| *to = from);
+        let (reply, bytes) = answer(engine, now, from, &connect);
+        assert_eq!(bytes, connect.len(), "a connect request is answered");
+        datagram.iter_mut().zip(reply.iter().skip(8).take(8)).for_each(|(to, from)| *to = *from);
+        return true;
     }
+    let ask = br#"{"type":"find_peers","id":"1","pad":"                                "}"#;
+    let (reply, bytes) = answer(engine, now, from, ask);
+    let reply = core::str::from_utf8(reply.get(..bytes).unwrap_or_default()).unwrap_or_default();
+    let Some(token) = reply.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()) else {
+        panic!("a question with room for a token gets one: {reply}");
+    };
+    let Some(at) = datagram.windows(TOKEN_PLACE.len()).position(|window| window == TOKEN_PLACE) else {
+        return false;
+    };
+    let place = datagram.iter_mut().skip(at).take(TOKEN_PLACE.len());
+    place.zip(token.bytes()).for_each(|(to, from)| *to = from);
+    true
+}
+
+/// A reply is of the request's protocol, and starts no conversation when it is sent to a server.
+fn check_reply(engine: &mut Engine<'_>, now: Instant, from: SocketAddr, request: &[u8], reply: &[u8]) {
+    if reply.is_empty() {
+        return;
+    }
+    match classify(request) {
+        Kind::Json => assert!(json::Object::parse(reply).is_ok(), "the answer is no JSON object"),
+        Kind::Krpc => assert_eq!(classify(reply), Kind::Krpc),
+        Kind::Stun => assert_eq!(classify(reply), Kind::Stun),
+        Kind::TrackerConnect | Kind::TrackerTagged => {
+            assert_eq!(reply.get(4..8), request.get(12..16), "the transaction id comes back");
+        }
+        Kind::Unknown => panic!("what is of no protocol is answered"),
+    }
+    assert_eq!(answer(engine, now, from, reply).1, 0, "an answer is answered");
 }
 
 /// A sequence of requests to an engine, four bytes a step: what to do, as whom, with which id, and how much later.
