@@ -46,8 +46,8 @@ class Host:
 class Network:
     """Hosts on one bridge. Whoever makes it is on it, too, at `here`.
 
-    Nothing leads out of it, so it has addresses as the Internet has them: clients and servers have rules of their own for
-    those of a LAN, and for those of documentation. Each host is in a prefix of its own, as peers mostly are.
+    Nothing leads out of it, so it has addresses as the Internet has them: clients and servers have rules of their own
+    for those of a LAN, and for those of documentation. Each host is in a prefix of its own, as peers mostly are.
     """
 
     def __init__(self):

@@ -64,5 +64,6 @@ if [ "$stand_in" = no ]; then
   arguments+=(--waypost "$binary")
 fi
 printf '%s\0' "${scenarios[@]}" |
-  xargs -0 -n 1 -P "$JOBS" "${namespaces[@]}" "${PYTHON[@]}" "${arguments[@]}" || fail "FAILED; logs are in ${OUT#"$ROOT"/}"
+  xargs -0 -n 1 -P "$JOBS" "${namespaces[@]}" "${PYTHON[@]}" "${arguments[@]}" ||
+  fail "FAILED; logs are in ${OUT#"$ROOT"/}"
 say "passed: ${#scenarios[@]} scenarios ($SECONDS s)"

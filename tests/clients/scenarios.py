@@ -103,9 +103,10 @@ def tracker(stage, family, scheme, seeder, leecher):
     return f"{LARGE} bytes; seeders and leechers 0+1, 2+0, 1+0, 0+0"
 
 
-def json(stage, family, scheme, client):
+def from_json(stage, family, scheme, client):
     """A peer that was announced over the JSON API is a peer that a client tries, at the endpoint that fits best."""
-    torrent = Torrent(stage.folder, SMALL, None if scheme == "dht" else f"{scheme}://{stage.server.at(scheme, family)}/announce")
+    url = None if scheme == "dht" else f"{scheme}://{stage.server.at(scheme, family)}/announce"
+    torrent = Torrent(stage.folder, SMALL, url)
     here, kind = stage.network.here[family], socket.AF_INET if family == 4 else socket.AF_INET6
     # Clients try any peer over TCP and over UDP, so both ports listen on both.
     knocks, ports = {}, {}
@@ -143,7 +144,7 @@ def scenarios():
                     stand_in = Opentracker if family == 4 else None
                     found[f"{scheme}-{name}"] = (stand_in, tracker, family, scheme, client, client)
         for scheme in ("dht", "udp", "http"):
-            found[f"json-{scheme}-{client.NAME}"] = (None, json, 4, scheme, client)
+            found[f"json-{scheme}-{client.NAME}"] = (None, from_json, 4, scheme, client)
     found["dht-ipv4-mixed"] = (LibtorrentNode, dht, 4, Libtorrent, Aria2)
     return found
 
@@ -179,8 +180,10 @@ def main():
         said, status = play(asked.scenario, folder, asked.waypost), 0
     except (Failure, OSError) as failure:
         said, status = f"FAILED: {failure}", 1
+        for log in sorted(folder.glob("*.log")):
+            said += f"\n---- the end of {log}:\n{log.read_text(errors='replace')[-2000:]}"
     # One write, as others print at the same time.
-    sys.stdout.write(f"{asked.scenario}: {said} ({time.monotonic() - began:.1f} s)\n")
+    sys.stdout.write(f"{asked.scenario} ({time.monotonic() - began:.1f} s): {said}\n")
     return status
 
 

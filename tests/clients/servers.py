@@ -32,8 +32,8 @@ class Server(Program):
             method, more = "POST", f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         where = (self.host.address[family], self.port("http", family))
         with socket.create_connection(where, PATIENCE) as stream:
-            request = f"{method} {target} HTTP/1.1\r\nHost: {self.at('http', family)}\r\nConnection: close\r\n{more}\r\n"
-            stream.sendall((request + (body or "")).encode())
+            head = f"{method} {target} HTTP/1.1\r\nHost: {self.at('http', family)}\r\nConnection: close\r\n{more}\r\n"
+            stream.sendall((head + (body or "")).encode())
             head, _, answer = b"".join(iter(lambda: stream.recv(65536), b"")).partition(b"\r\n\r\n")
         status = head.split()[1:2]
         if status == [b"429"]:
