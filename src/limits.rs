@@ -176,6 +176,8 @@ pub const PING_CANDIDATES: usize = 32;
 pub const ADDRESS_VOTES: usize = 4;
 /// Most `--dht-node` options.
 pub const MAX_DHT_NODES: usize = 8;
+/// Addresses they may have: one of each family.
+pub const MAX_DHT_ADDRESSES: usize = 2 * MAX_DHT_NODES;
 /// Least time between two questions to one node of `--dht-node`, in seconds.
 pub const DHT_NODE_PAUSE_S: u32 = 60;
 

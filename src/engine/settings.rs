@@ -8,7 +8,7 @@ use crate::addr::CanonicalAddr;
 use crate::id::NetworkKey;
 use crate::limits::{
     DEFAULT_ANNOUNCES_PER_MINUTE, DEFAULT_MAX_TTL_S, DEFAULT_QUERIES_PER_MINUTE, DEFAULT_TTL_S,
-    MAX_DHT_NODES, MAX_PEERS, MAX_SERVED_NETWORKS, MAX_TRUSTED_PROXIES, MIN_TTL_S,
+    MAX_DHT_ADDRESSES, MAX_PEERS, MAX_SERVED_NETWORKS, MAX_TRUSTED_PROXIES, MIN_TTL_S,
 };
 
 /// The network of a request that names none.
@@ -38,7 +38,7 @@ pub struct Settings {
     /// The key of [`DEFAULT_NETWORK`].
     pub default_network: NetworkKey,
     /// Nodes of a wider DHT to join.
-    pub dht_nodes: Vec<SocketAddr, MAX_DHT_NODES>,
+    pub dht_nodes: Vec<SocketAddr, MAX_DHT_ADDRESSES>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr, MAX_TRUSTED_PROXIES>,
 }

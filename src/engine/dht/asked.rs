@@ -81,7 +81,7 @@ mod tests {
         let mut storage = Box::new(AskedStorage::new());
         let mut asked = Asked::new(&mut storage, HashKey::new([3; 16]));
         let quarter = u64::from(PING_AGAIN_S);
-        for start_s in [0, quarter - 1, quarter * 5 / 2] {
+        for start_s in [0, 3 * quarter - 1, quarter * 13 / 2] {
             asked.tick(Instant::from_s(start_s));
             asked.note(&endpoint(1));
             for later_s in 0..quarter {

@@ -20,7 +20,7 @@ use self::node_id::OwnId;
 use self::ring::{Ring, RingStorage};
 use super::token::{Minter, Token, Use};
 use crate::addr::{CanonicalAddr, Level, Scope};
-use crate::limits::{DHT_NODE_PAUSE_S, MAX_DHT_NODES, PING_CANDIDATES, PING_PAUSE_MS, TICK_MS};
+use crate::limits::{DHT_NODE_PAUSE_S, MAX_DHT_ADDRESSES, PING_CANDIDATES, PING_PAUSE_MS, TICK_MS};
 use crate::rng::{HashKey, Rng};
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -46,10 +46,10 @@ pub(super) struct Dht<'s> {
     asked: Asked<'s>,
     candidates: Vec<(CanonicalAddr, u16), PING_CANDIDATES>,
     /// The nodes of `--dht-node`, and when each may be asked again.
-    entries: Vec<(SocketAddr, Instant), MAX_DHT_NODES>,
+    entries: Vec<(SocketAddr, Instant), MAX_DHT_ADDRESSES>,
     /// When the next ping may leave.
     pace: Instant,
-    pings: u64,
+    queries: u64,
     rng: Rng,
 }
 
@@ -70,9 +70,9 @@ impl<'s> Dht<'s> {
             v6,
             asked: Asked::new(&mut storage.asked, key.derive(b"asked")),
             candidates: Vec::new(),
-            entries: entries.iter().take(MAX_DHT_NODES).map(|&entry| (entry, Instant::START)).collect(),
+            entries: entries.iter().take(MAX_DHT_ADDRESSES).map(|&entry| (entry, Instant::START)).collect(),
             pace: Instant::START,
-            pings: 0,
+            queries: 0,
             rng,
         }
     }
@@ -107,9 +107,9 @@ impl<'s> Dht<'s> {
         self.v4.ring.len(now).saturating_add(self.v6.ring.len(now))
     }
 
-    /// Pings sent since the start.
-    pub(super) const fn pings(&self) -> u64 {
-        self.pings
+    /// Queries sent since the start.
+    pub(super) const fn queries(&self) -> u64 {
+        self.queries
     }
 
     /// Takes note of who sent a query of `bytes`, and is not read-only. It will be pinged, if it has not been lately, may be a
@@ -205,7 +205,7 @@ impl<'s> Dht<'s> {
         };
         self.asked.note(&endpoint(addr, port));
         self.pace = self.pace.max(now).plus_ms(PING_PAUSE_MS);
-        self.pings = self.pings.saturating_add(1);
+        self.queries = self.queries.saturating_add(1);
         Some((SocketAddr::new(addr.ip(), port), out.len()))
     }
 

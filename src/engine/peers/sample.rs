@@ -76,6 +76,9 @@ impl PeerTable<'_> {
     fn draw(&self, population: &Population, limit: usize, wanted: &Wanted<'_>, rng: &mut Rng) -> Slots {
         let mut chosen = Slots::new();
         let limit = limit.min(MAX_SAMPLE);
+        if limit == 0 {
+            return chosen;
+        }
         let mut left = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
         let rng = &mut rng.burst();
         let mut draw = Draw::new(&self.networks, population, left);
@@ -94,7 +97,8 @@ impl PeerTable<'_> {
                 if !self.is_wanted(slot, peer, wanted) {
                     continue;
                 }
-                let list = if spread.takes(peer.groups) { &mut chosen } else { &mut put_aside };
+                let others = chosen.iter().map(|other| self.peer(other.0).groups);
+                let list = if spread.takes(peer.groups, others) { &mut chosen } else { &mut put_aside };
                 // When the list of those put aside is full, it needs no more.
                 let _ = list.push(slot);
             }
@@ -112,56 +116,36 @@ impl PeerTable<'_> {
     }
 }
 
-/// The prefixes of the peers chosen so far.
+/// Buckets of a [`Spread`], one for each value of a byte: so many that few of the groups of one sample share one.
+const BUCKETS: usize = 256;
+
+/// How many of the chosen peers have a narrow group, and a wide one, in each bucket.
 struct Spread {
-    narrow: Tally,
-    wide: Tally,
+    narrow: [u8; BUCKETS],
+    wide: [u8; BUCKETS],
 }
 
 impl Spread {
     const fn new() -> Self {
-        Self { narrow: Tally::new(), wide: Tally::new() }
+        Self { narrow: [0; BUCKETS], wide: [0; BUCKETS] }
     }
 
-    /// Whether there may be another peer of these groups; if so, there is. Peers of the LAN are in none.
-    fn takes(&mut self, groups: Membership) -> bool {
+    /// Whether there may be another peer of these groups; if so, there is. Peers of the LAN are in none. Those chosen are
+    /// looked at only if too many share a bucket.
+    fn takes(&mut self, groups: Membership, chosen: impl Iterator<Item = Membership> + Clone) -> bool {
         let Some((narrow, wide)) = groups.narrow_and_wide() else { return true };
-        let takes =
-            self.narrow.has_below(narrow, SAMPLE_PER_NARROW) && self.wide.has_below(wide, SAMPLE_PER_WIDE);
-        if takes {
-            self.narrow.count(narrow);
-            self.wide.count(wide);
-        }
+        let in_narrow = self.narrow.get_mut(bucket(narrow));
+        let in_wide = self.wide.get_mut(bucket(wide));
+        let (Some(in_narrow), Some(in_wide)) = (in_narrow, in_wide) else { return true };
+        let all = chosen.filter_map(Membership::narrow_and_wide);
+        let takes = (usize::from(*in_narrow) < SAMPLE_PER_NARROW
+            || all.clone().filter(|other| other.0 == narrow).count() < SAMPLE_PER_NARROW)
+            && (usize::from(*in_wide) < SAMPLE_PER_WIDE
+                || all.filter(|other| other.1 == wide).count() < SAMPLE_PER_WIDE);
+        // No sample is so large that these could wrap.
+        *in_narrow = in_narrow.wrapping_add(takes.into());
+        *in_wide = in_wide.wrapping_add(takes.into());
         takes
-    }
-}
-
-/// Buckets of a [`Tally`], one for each value of a byte: so many that few of the groups of one sample share one.
-const BUCKETS: usize = 256;
-
-/// How often each group was chosen.
-struct Tally {
-    chosen: Vec<u32, MAX_SAMPLE>,
-    /// How many of the chosen share its bucket: only if those are too many, all are looked at.
-    buckets: [u8; BUCKETS],
-}
-
-impl Tally {
-    const fn new() -> Self {
-        Self { chosen: Vec::new(), buckets: [0; BUCKETS] }
-    }
-
-    /// Whether `group` was chosen less often than `limit` times.
-    fn has_below(&self, group: u32, limit: usize) -> bool {
-        let in_bucket = self.buckets.get(bucket(group)).copied().unwrap_or(0);
-        usize::from(in_bucket) < limit || self.chosen.iter().filter(|&&other| other == group).count() < limit
-    }
-
-    fn count(&mut self, group: u32) {
-        let _ = self.chosen.push(group);
-        if let Some(in_bucket) = self.buckets.get_mut(bucket(group)) {
-            *in_bucket = in_bucket.saturating_add(1);
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::format;
 
-use super::sampling::{apart, assert_uniform_draws, number};
+use super::sampling::{apart, assert_uniform_draws};
 use super::*;
 use crate::engine::request::{ContactsQuery, Families, Transport};
 
@@ -138,14 +138,14 @@ fn announce(b: &mut Bench, model: &mut Model, network: u32, id: u32) {
     let known = model.peers.get(&(network, id)).filter(|_| b.rng.below(3) != 0);
     let (source, endpoints) =
         known.map_or((addr(&source), endpoints), |known| (known.source, known.endpoints.clone()));
-    let seeding = known.map_or(false, |known| known.seeding) ^ (b.rng.below(4) == 0);
+    let seeding = known.is_some_and(|known| known.seeding) ^ (b.rng.below(4) == 0);
     let parsed: Vec<_> = endpoints.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
     let (name, ttl_s) = (format!("{id}"), 30 + b.rng.below(300));
     let peer = PeerId::parse(&name).unwrap();
     let record = Record { network: key(network), id: peer, endpoints: &parsed, ttl_s, seeding, source };
     match b.table.find(b.now, key(network), peer) {
         Some(slot) => b.table.refresh(b.now, slot, &record),
-        None => drop(b.table.insert(b.now, &record, &mut b.rng).expect("there is room")),
+        None => _ = b.table.insert(b.now, &record, &mut b.rng).expect("there is room"),
     }
     let known = Known { source, endpoints, seeding, expires: b.now.plus_s(ttl_s) };
     model.peers.insert((network, id), known);
@@ -218,43 +218,40 @@ fn the_few_of_one_family_are_found_among_thousands_of_the_other() {
     }
 }
 
+/// A network of peers `0..n` that announce all kinds of records, some of them gone again; with the numbers and places of
+/// those that are left.
+fn mixed(n: u32) -> (Bench, Vec<(u32, Slot)>) {
+    let mut b = Bench::new::<1000>(1000, n as u8);
+    let mut announce =
+        |peer: u32, record| b.announce(&format!("{peer}"), &apart(peer), RECORDS[record % RECORDS.len()]);
+    let mut peers: Vec<_> = (0..n).map(|peer| (peer, announce(peer, peer as usize))).collect();
+    // What some announce changes.
+    (0..n).step_by(7).for_each(|peer| _ = announce(peer, 4));
+    peers.retain(|&(peer, slot)| {
+        let stays = peer % 5 != 3;
+        if !stays {
+            b.table.remove(slot);
+        }
+        stays
+    });
+    (b, peers)
+}
+
 #[test]
 fn contacts_are_uniform_over_all_that_fit() {
-    // Peers of every kind, on both sides of the number that is shuffled; the asker is one of them.
-    for (n, limit, draws) in
-        [(30, 1, 60_000), (60, 8, 20_000), (70, 50, 4_000), (990, 8, 20_000), (990, 50, 4_000)]
-    {
-        for families in FAMILIES {
-            let mut bench = Bench::new::<1000>(1000, n as u8);
-            let b = &mut bench;
-            let slots: Vec<Slot> = (0..n)
-                .map(|peer| {
-                    b.announce(&format!("{peer}"), &apart(peer), RECORDS[peer as usize % RECORDS.len()])
-                })
-                .collect();
-            // Peers come and go, and what they announce changes.
-            for peer in (0..n).step_by(7) {
-                b.announce(&format!("{peer}"), &apart(peer), RECORDS[4]);
-            }
-            (3..n).step_by(5).for_each(|peer| b.table.remove(slots[peer as usize]));
-            let query = ContactsQuery { limit, families, transport: Transport::Tcp };
-            let viewer = addr(STRANGER);
-            let fit: Vec<usize> = slots
-                .iter()
-                .zip(0..n)
-                .filter(|&(_, peer)| peer != 0 && (peer < 3 || peer % 5 != 3))
-                .filter(|&(&slot, _)| {
-                    !b.shown(slot, STRANGER, &[]).iter().all(|text| {
-                        !Endpoint::parse(text).unwrap().ip().is_some_and(|addr| families.contain(addr))
-                    })
-                })
-                .map(|(_, peer)| peer as usize)
-                .collect();
-            let draw = |b: &mut Bench| {
-                b.table.sample_contacts(b.now, key(0), query, viewer, Some(slots[0]), &mut b.rng)
-            };
-            assert!(fit.iter().all(|&peer| number(b, slots[peer]) == peer));
-            assert_uniform_draws(b, draw, n as usize, &fit, limit, draws);
-        }
+    // On both sides of the number of peers that is shuffled. The first one asks.
+    let sizes = [(30, 1, 60_000), (60, 8, 20_000), (70, 50, 4_000), (990, 8, 20_000), (990, 50, 4_000)];
+    for ((n, limit, draws), families) in sizes.into_iter().flat_map(|size| FAMILIES.map(|f| (size, f))) {
+        let (mut b, peers) = mixed(n);
+        let fits =
+            |text: &String| Endpoint::parse(text).unwrap().ip().is_some_and(|addr| families.contain(addr));
+        let others = peers.iter().skip(1);
+        let fitting = others.filter(|&&(_, slot)| b.shown(slot, STRANGER, &[]).iter().any(fits));
+        let fitting: Vec<usize> = fitting.map(|&(peer, _)| peer as usize).collect();
+        let query = ContactsQuery { limit, families, transport: Transport::Tcp };
+        let asker = Some(peers[0].1);
+        let draw =
+            |b: &mut Bench| b.table.sample_contacts(b.now, key(0), query, addr(STRANGER), asker, &mut b.rng);
+        assert_uniform_draws(&mut b, draw, n as usize, &fitting, limit, draws);
     }
 }

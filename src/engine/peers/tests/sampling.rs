@@ -16,7 +16,7 @@ pub(super) fn apart(n: u32) -> String {
     format!("{}.{}.0.1", 20 + n / 250, n % 250)
 }
 
-pub(super) fn number(b: &Bench, slot: Slot) -> usize {
+fn number(b: &Bench, slot: Slot) -> usize {
     b.table.registration(slot).1.as_str().parse().unwrap()
 }
 
