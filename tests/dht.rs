@@ -34,8 +34,10 @@ fn addr(text: &str) -> SocketAddr {
 }
 
 fn find_node(rest: &str) -> Vec<u8> {
-    format!("d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456{rest}e1:q9:find_node1:t2:aa1:y1:qe")
-        .into_bytes()
+    format!(
+        "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz123456{rest}e1:q9:find_node1:t2:aa1:y1:qe"
+    )
+    .into_bytes()
 }
 
 /// The answer of a node to a query of the server: its id, what else is in its values, and the transaction id that came.
@@ -70,8 +72,8 @@ fn tick(engine: &mut Engine<'_>, now: Instant) -> Vec<(SocketAddr, Vec<u8>)> {
 fn listed(engine: &mut Engine<'_>, now: Instant, asker: SocketAddr, queries: u32) -> BTreeSet<SocketAddr> {
     let mut seen = BTreeSet::new();
     // Read-only, so that the asker is not pinged.
-    let query = [&find_node("4:wantl2:n42:n6e")[..]].concat();
-    let query = String::from_utf8(query).unwrap().replace("1:t2:aa", "2:roi1e1:t2:aa").into_bytes();
+    let query = String::from_utf8(find_node("4:wantl2:n42:n6e")).unwrap();
+    let query = query.replace("1:t2:aa", "2:roi1e1:t2:aa").into_bytes();
     for _ in 0..queries {
         let answer = send(engine, now, asker, &query);
         let Ok(Message::Response(response)) = Message::parse(&answer) else { panic!("an answer") };
@@ -104,7 +106,9 @@ fn introduce(engine: &mut Engine<'_>, from_ms: u64, nodes: &BTreeSet<SocketAddr>
 
 #[test]
 fn two_fresh_nodes_find_each_other_within_a_second() {
-    for [one, two] in [[node(1), node(2)], [addr("127.0.0.1:5001"), addr("127.0.0.1:5002")], [node_v6(1), node_v6(2)]] {
+    for [one, two] in
+        [[node(1), node(2)], [addr("127.0.0.1:5001"), addr("127.0.0.1:5002")], [node_v6(1), node_v6(2)]]
+    {
         let mut memory = Box::new(Memory::new());
         let engine = &mut engine(&mut memory, &[], 1);
         let end_ms = introduce(engine, 0, &[one, two].into());
@@ -120,8 +124,7 @@ fn who_stops_answering_is_forgotten() {
     let mut memory = Box::new(Memory::new());
     let engine = &mut engine(&mut memory, &[], 1);
     let nodes: BTreeSet<_> = (0..40).map(node).chain((0..20).map(node_v6)).collect();
-    let faithful: BTreeSet<_> = nodes.iter().copied().filter(|node| node.ip().to_string().len() % 2 == 0).collect();
-    assert!((10..50).contains(&faithful.len()));
+    let faithful: BTreeSet<_> = nodes.iter().copied().step_by(2).collect();
     let start_ms = introduce(engine, 0, &nodes);
     assert_eq!(listed(engine, Instant::from_ms(start_ms), addr("20.9.9.9:4000"), 200), nodes);
     let mut now_ms = start_ms;
@@ -167,21 +170,25 @@ fn a_forged_flood_lists_nobody_and_drops_nobody() {
     };
     let flood = find_node("");
     let mut pinged = BTreeMap::<SocketAddr, u64>::new();
-    let (mut pings, mut victims) = (0, 0);
+    let (mut pings, mut forged) = (0, 0_u64);
     let (mut now_ms, end_ms) = (start_ms, start_ms + 2 * QUARTER_S * 1000);
     while now_ms < end_ms {
         now_ms += TICK_MS;
         let now = Instant::from_ms(now_ms);
         for _ in 0..40 {
-            // Some endpoints are forged again and again.
-            let from = if rng_small(now_ms, victims) { addr("77.7.7.7:7777") } else { forge() };
-            victims += 1;
+            // One endpoint is to be hit again and again.
+            let from = if forged.is_multiple_of(10) { addr("77.7.7.7:7777") } else { forge() };
+            forged += 1;
             send(engine, now, from, &flood);
         }
         for (to, query) in tick(engine, now) {
             assert!(query.len() <= flood.len(), "a ping is longer than what caused it");
             if let Some(before) = pinged.insert(to, now_ms) {
-                assert!(now_ms - before >= QUARTER_S * 1000, "{to} is pinged again after {} ms", now_ms - before);
+                assert!(
+                    now_ms - before >= QUARTER_S * 1000,
+                    "{to} is pinged again after {} ms",
+                    now_ms - before
+                );
             }
             pings += 1;
             if nodes.contains(&to) {
@@ -193,11 +200,6 @@ fn a_forged_flood_lists_nobody_and_drops_nobody() {
     assert!(pings > 10 * seconds && pings <= 17 * seconds, "{pings} pings in {seconds} s");
     let seen = listed(engine, Instant::from_ms(now_ms), addr("20.9.9.9:4000"), 300);
     assert_eq!(seen, nodes, "only those who answered, and all of them");
-}
-
-/// Whether this query is forged from the endpoint that is to be hit: one in ten.
-const fn rng_small(now_ms: u64, number: u64) -> bool {
-    (now_ms / TICK_MS + number).is_multiple_of(10)
 }
 
 #[test]
@@ -216,9 +218,13 @@ fn what_is_no_answer_to_a_ping_lists_nobody() {
     let at = forged.windows(4).position(|window| window == b"1:t8").unwrap() + 5;
     forged[at + 3] ^= 1;
     let without_id = [&b"d1:rde1:t8:"[..], &pong[pong.len() - 15..]].concat();
-    for (from, datagram) in
-        [(node(2), &pong), (other_port, &pong), (node(1), &forged), (node(1), &without_id), (node(1), &find_node(""))]
-    {
+    for (from, datagram) in [
+        (node(2), &pong),
+        (other_port, &pong),
+        (node(1), &forged),
+        (node(1), &without_id),
+        (node(1), &find_node("")),
+    ] {
         send(engine, now, from, datagram);
         assert_eq!(listed(engine, now, asker, 5), [].into());
     }
@@ -239,7 +245,11 @@ fn an_answer_counts_once() {
         send(engine, Instant::from_s(later_s), node(1), &reply(&ping, 1, b""));
     }
     assert_eq!(listed(engine, Instant::from_s(1258), asker, 1), [node(1)].into());
-    assert_eq!(listed(engine, Instant::from_s(1259), asker, 1), [].into(), "what came again proves nothing new");
+    assert_eq!(
+        listed(engine, Instant::from_s(1259), asker, 1),
+        [].into(),
+        "what came again proves nothing new"
+    );
 }
 
 #[test]
@@ -248,7 +258,8 @@ fn a_server_joins_a_wider_dht_by_its_nodes() {
     let mut memory = Box::new(Memory::new());
     let engine = &mut engine(&mut memory, &[entry, dead], 1);
     let neighbours: BTreeSet<_> = (0..10).map(node).collect();
-    let unwanted = [addr("20.0.0.1:53"), addr("203.0.113.7:6881"), addr("224.0.0.1:6881"), addr("0.0.0.0:6881")];
+    let unwanted =
+        [addr("20.0.0.1:53"), addr("203.0.113.7:6881"), addr("224.0.0.1:6881"), addr("0.0.0.0:6881")];
     let told = neighbours.iter().chain(&unwanted).map(|node| {
         let IpAddr::V4(ip) = node.ip() else { unreachable!() };
         [&[9; 20][..], &ip.octets(), &node.port().to_be_bytes()].concat()
@@ -262,7 +273,7 @@ fn a_server_joins_a_wider_dht_by_its_nodes() {
             assert!(!unwanted.contains(&to), "{to} can be no node");
             asked.entry(to).or_default().push(now.as_s());
             if to == entry {
-                assert!(query.windows(12).any(|window| window == b"1:q9:find_nod"[..12].as_ref()));
+                assert!(query.windows(13).any(|window| window == b"1:q9:find_nod"));
                 // It does not answer the first time.
                 if now.as_s() > 30 {
                     send(engine, now, to, &reply(&query, 99, &nodes));
@@ -317,10 +328,10 @@ fn two_servers_come_to_rest() {
 }
 
 #[test]
-fn full_rings_do_not_make_answers_too_long() {
+fn many_nodes_do_not_make_answers_too_long() {
     let mut memory = Box::new(Memory::new());
     let engine = &mut engine(&mut memory, &[], 1);
-    let nodes: BTreeSet<_> = (0..100).map(node).chain((0..100).map(node_v6)).collect();
+    let nodes: BTreeSet<_> = (0..20).map(node).chain((0..20).map(node_v6)).collect();
     let now = Instant::from_ms(introduce(engine, 0, &nodes));
     let mut most = (0, 0);
     for asker in [addr("20.9.9.9:4000"), addr("[2a09::9]:4000"), addr("127.0.0.1:4000")] {
@@ -328,7 +339,6 @@ fn full_rings_do_not_make_answers_too_long() {
             for pad in (0..1300).step_by(13) {
                 let query = find_node(&format!("{want}1:x{pad}:{}", "x".repeat(pad)));
                 let query = String::from_utf8(query).unwrap();
-                // Keys are sorted: `want` comes behind `target`, and `x` behind both.
                 let answer = send(engine, now, asker, query.as_bytes());
                 let Ok(Message::Response(response)) = Message::parse(&answer) else { panic!("{query}") };
                 most = (most.0.max(response.nodes.len()), most.1.max(response.nodes6.len()));
