@@ -237,6 +237,3 @@ fn endpoint(addr: CanonicalAddr, port: u16) -> [u8; 18] {
 fn may_be_node(addr: CanonicalAddr) -> bool {
     addr.is_lan() || (addr.scope() == Scope::Global && !addr.has_special_purpose())
 }
-
-#[cfg(test)]
-mod tests;

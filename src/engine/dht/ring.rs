@@ -242,7 +242,9 @@ mod tests {
         let mut storage = Box::new(RingStorage::new());
         let mut ring = Ring::new(&mut storage);
         let rng = &mut Rng::new(HashKey::new([1; 16]));
-        (0..100).for_each(|n| ring.list(Instant::START, contact(&format!("10.0.{n}.1"), 1 + n), rng));
+        for n in 0..100 {
+            ring.list(Instant::START, contact(&format!("10.0.{n}.1"), 1 + n), rng);
+        }
         let mut seen = [0_u32; 101];
         for _ in 0..10_000 {
             ports(&ring, 0, "10.9.9.9", rng).into_iter().for_each(|port| seen[usize::from(port)] += 1);
