@@ -347,3 +347,48 @@ fn many_nodes_do_not_make_answers_too_long() {
     }
     assert_eq!(most, (8, 8));
 }
+
+#[test]
+fn a_server_that_is_told_of_itself_does_not_list_itself() {
+    let own = node(1);
+    let mut memory = Box::new(Memory::new());
+    let engine = &mut engine(&mut memory, &[own], 1);
+    for s in 0..180 {
+        let now = Instant::from_s(s);
+        for (to, query) in tick(engine, now) {
+            assert_eq!(to, own);
+            let answer = send(engine, now, own, &query);
+            assert_eq!(send(engine, now, own, &answer), b"");
+        }
+    }
+    assert_eq!(listed(engine, Instant::from_s(180), addr("20.9.9.9:4000"), 5), [].into());
+}
+
+#[test]
+fn the_own_id_is_made_to_fit_what_nodes_of_four_networks_say() {
+    let mut memory = Box::new(Memory::new());
+    let engine = &mut engine(&mut memory, &[], 1);
+    let own_id = |engine: &mut Engine<'_>| {
+        let query = String::from_utf8(find_node("")).unwrap().replace("1:t2:aa", "2:roi1e1:t2:aa");
+        let answer = send(engine, Instant::START, addr("20.9.9.9:4000"), query.as_bytes());
+        let Ok(Message::Response(response)) = Message::parse(&answer) else { panic!("an answer") };
+        response.id
+    };
+    let first = own_id(engine);
+    for network in 1..=4 {
+        assert_eq!(own_id(engine), first, "{network}");
+        let voter = SocketAddr::new([20 + network, 0, 0, 1].into(), 6881);
+        send(engine, Instant::START, voter, &find_node(""));
+        // The address of the first vector of BEP 42.
+        let (to, query) = tick(engine, Instant::from_s(network.into())).remove(0);
+        assert_eq!(to, voter);
+        let answer = reply(&query, 1, b"");
+        let answer = [&b"d2:ip6:\x7c\x1f\x4b\x15\x1a\xe1"[..], &answer[1..]].concat();
+        for _ in 0..5 {
+            send(engine, Instant::from_s(network.into()), voter, &answer);
+        }
+    }
+    let id = own_id(engine);
+    // By its last three bits: the id of 1 begins with 5f bf bf.
+    assert!(id != first && (id[19] & 7 != 1 || (id[..2] == [0x5f, 0xbf] && id[2] & 0xf8 == 0xb8)), "{id:?}");
+}
