@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::{SmallStorage, answer};
 use crate::addr::CanonicalAddr;
+use crate::engine::datagram::{Kind, classify};
 use crate::engine::{Engine, Settings};
 use crate::limits::{BINARY_AMPLIFICATION, MAX_KRPC_REPLY_BYTES};
 use crate::rng::Seed;
@@ -89,6 +90,9 @@ fn is_decimal(digits: &str) -> bool {
 /// A KRPC message: what is read of it comes from it, what answers it fits and is no query, and an engine that knows nodes and
 /// peers keeps its bounds, with a valid token and without.
 pub fn krpc(data: &[u8]) {
+    if classify(data) != Kind::Krpc {
+        return;
+    }
     match Message::parse(data) {
         Ok(Message::Query(query)) => emit_answers(&query),
         Ok(Message::Response(response)) => {
