@@ -1,6 +1,7 @@
-//! Behaviour of the whole table: lifetimes, views; below, admission and sampling.
+//! Behaviour of the whole table: lifetimes, views; below, admission, sampling and contacts.
 
 mod admission;
+mod contacts;
 mod sampling;
 
 use std::boxed::Box;
