@@ -79,6 +79,16 @@ fn the_wanted_transport_comes_first_and_any_other_does() {
 }
 
 #[test]
+fn an_address_stays_the_announced_one_wherever_it_is_announced_from() {
+    let mut b = Bench::new::<4>(4, 1);
+    for source in ["2001:db8:77::1", "2001:db8:78::1", "198.51.100.7"] {
+        b.announce("a", source, &["udp://[2001:db8:77::1]:1"]);
+        let found = b.contacts(0, STRANGER, query(1, Families::V6, Transport::Udp));
+        assert_eq!(found[0].1, (addr("2001:db8:77::1"), 1), "{source}");
+    }
+}
+
+#[test]
 fn samples_of_contacts_are_uniform() {
     // What peers have: all of them an address of IPv4 that strangers may see, in four different ways.
     let endpoints = |n: u32| -> Vec<String> {
