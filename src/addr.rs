@@ -81,6 +81,28 @@ impl CanonicalAddr {
         matches!(self.scope(), Scope::Private | Scope::Loopback)
     }
 
+    /// Whether it is of a block with a special purpose (RFC 6890 and the registries it made): no host on the internet has
+    /// it, though [`Scope`] is global.
+    pub fn has_special_purpose(self) -> bool {
+        match self.ip() {
+            IpAddr::V4(ip) => matches!(
+                ip.octets(),
+                // IETF assignments, documentation, 6to4 relays, benchmarks.
+                [192, 0, 0 | 2, _]
+                    | [192, 88, 99, _]
+                    | [198, 18 | 19, ..]
+                    | [198, 51, 100, _]
+                    | [203, 0, 113, _]
+            ),
+            IpAddr::V6(ip) => match ip.segments() {
+                // IETF assignments with Teredo, documentation twice, 6to4.
+                [0x2001, 0..0x200 | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..0x1000, ..] => true,
+                // Outside of 2000::/3 nothing is assigned yet but translations (NAT64) and the like.
+                [first, ..] => first & 0xe000 != 0x2000,
+            },
+        }
+    }
+
     /// The prefix it is counted under at `level`.
     pub fn prefix(self, level: Level) -> Prefix {
         let host_bits = match (self.v4().is_some(), level) {
@@ -215,5 +237,51 @@ mod tests {
     fn debug_output_hides_the_host() {
         assert_eq!(std::format!("{:?}", addr("198.51.100.23")), "198.51.100.0/24");
         assert_eq!(std::format!("{:?}", addr("2001:db8:1:2::3")), "2001:db8:1::/48");
+    }
+
+    #[test]
+    fn blocks_with_a_special_purpose() {
+        let special = |text: &str| CanonicalAddr::new(text.parse().unwrap()).has_special_purpose();
+        for text in [
+            "192.0.0.9",
+            "192.0.2.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.5",
+            "::ffff:203.0.113.5",
+            "64:ff9b::1.2.3.4",
+            "100::1",
+            "2001::1",
+            "2001:1ff::1",
+            "2001:db8::1",
+            "2002:102:304::1",
+            "3fff::1",
+            "4000::1",
+            "5f00::1",
+            "fec0::1",
+        ] {
+            assert!(special(text), "{text}");
+        }
+        for text in [
+            "192.0.1.1",
+            "192.0.3.1",
+            "192.88.98.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "198.51.101.1",
+            "203.0.112.1",
+            "8.8.8.8",
+            "2001:200::1",
+            "2001:db7::1",
+            "2001:db9::1",
+            "2003::1",
+            "2600::1",
+            "2a00::1",
+            "3fff:1000::1",
+        ] {
+            assert!(!special(text), "{text}");
+        }
     }
 }

@@ -152,6 +152,35 @@ pub const IO_LOOP_BOUND: usize = 64;
 /// the longest.
 pub const OUTBOX_BYTES: usize = 64 * 200 + MAX_UDP_REPLY_BYTES;
 
+// ---- DHT --------------------------------------------------------------------------------------------------------
+
+/// Nodes of one address family that are known at a time, a power of two: many times what one answer holds.
+pub const DHT_NODES: usize = 128;
+/// Nodes of one /24 or /48 among them.
+pub const NODES_PER_NARROW: usize = 2;
+/// Longest KRPC answer, in bytes (BEP 32).
+pub const MAX_KRPC_REPLY_BYTES: usize = 1024;
+/// Life of a peer that a client of the DHT announces, in seconds: they announce every 15 to 30 minutes, and cannot be told
+/// otherwise.
+pub const KRPC_LIFE_S: u32 = 2_700;
+/// A node is good for that long after it has answered, in seconds (BEP 5), and is then pinged again; nobody else is pinged
+/// more often either.
+pub const PING_AGAIN_S: u32 = 900;
+/// A node is handed out for that long after it has answered, in seconds: the time to answer once more is not held against it.
+pub const NODE_LIFE_S: u32 = PING_AGAIN_S + 60;
+/// Least time between two pings of ours, in milliseconds: with those who ask for the first time at most 16 a second, 1 kB.
+pub const PING_PAUSE_MS: u64 = 62;
+/// Who waits to be pinged. Who finds no place asks again.
+pub const PING_CANDIDATES: usize = 32;
+/// Nodes in other networks that must agree on our address before our id is made to fit it.
+pub const ADDRESS_VOTES: usize = 4;
+/// Most `--dht-node` options.
+pub const MAX_DHT_NODES: usize = 8;
+/// Addresses they may have: one of each family.
+pub const MAX_DHT_ADDRESSES: usize = 2 * MAX_DHT_NODES;
+/// Least time between two questions to one node of `--dht-node`, in seconds.
+pub const DHT_NODE_PAUSE_S: u32 = 60;
+
 // ---- Driver -----------------------------------------------------------------------------------------------------
 
 /// Time between two ticks, in milliseconds. All deadlines are this coarse, so that no read needs a timer of its own.

@@ -35,6 +35,11 @@ fn tracker() {
 }
 
 #[test]
+fn http_tracker() {
+    replay("http_tracker", fuzzing::http_tracker);
+}
+
+#[test]
 fn stun() {
     replay("stun", fuzzing::stun);
 }

@@ -100,7 +100,10 @@ fn datagrams_allocate_nothing() {
     let bytes = engine.datagram(Instant::START, from, ask.as_bytes(), &mut reply);
     let answer = String::from_utf8(reply[..bytes].to_vec()).unwrap();
     let token = answer.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a token");
-    let datagrams = datagrams(token);
+    let bytes = engine.datagram(Instant::START, from, &CONNECT, &mut reply);
+    let connection_id = &reply[8..bytes];
+    assert_eq!(connection_id.len(), 8);
+    let datagrams: Vec<_> = datagrams(token).into_iter().chain(binary_datagrams(connection_id)).collect();
 
     let mut answered = 0;
     // Slow enough for 20,000 datagrams in the life of the token.
@@ -152,6 +155,10 @@ fn http_requests() -> Vec<Vec<u8>> {
             get("/.well-known/waypost"),
             get("/nowhere"),
             get("/peers?limit=0"),
+            get(&format!("/announce?info_hash=%dc{:019}&port={}&left={}", id % 7, id + 1, id % 2)),
+            get(&format!("/announce?info_hash=%dc{:019}&port=1&compact=0&event=stopped", id % 7)),
+            get(&format!("/scrape?info_hash={:020}&info_hash=%dc{:019}", id, id % 7)),
+            get("/announce?info_hash=short"),
             "HEAD /peers HTTP/1.1\r\nHost: a\r\n\r\n".into(),
             "OPTIONS /announce HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\n\r\n".into(),
             "DELETE /peers HTTP/1.1\r\nHost: a\r\n\r\n".into(),
@@ -191,7 +198,40 @@ fn ask(connection: &mut Connection, engine: &mut Engine<'_>, now: Instant, mut r
     }
 }
 
-/// Datagrams of every kind, good and bad.
+/// The connect request of the UDP tracker (BEP 15).
+const CONNECT: [u8; 16] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
+
+/// Datagrams of the UDP tracker and of STUN, good and bad.
+fn binary_datagrams(connection_id: &[u8]) -> Vec<Vec<u8>> {
+    let stun = |attributes: &[u8]| {
+        let head = [0, 1, 0, attributes.len() as u8, 0x21, 0x12, 0xa4, 0x42];
+        [&head[..], &[7; 12], attributes].concat()
+    };
+    let mut datagrams = vec![CONNECT.to_vec(), stun(&[]), stun(&[0, 3, 0, 0]), stun(&[0, 3, 0])];
+    for id in 0..IDS as u16 {
+        let request = |connection_id: &[u8], action: u8, body: &[&[u8]]| {
+            [connection_id, &[0, 0, 0, action, 1, 2, 3, 4], &body.concat()].concat()
+        };
+        let info_hash = [(id % 7) as u8; 20];
+        let announce = |connection_id: &[u8], event: u8| {
+            let event = [0, 0, 0, event];
+            let numbers = [&[0; 20 + 24][..], &event, &[0; 8], &[0xff; 4], &(id + 1).to_be_bytes()].concat();
+            request(connection_id, 1, &[&info_hash, &numbers])
+        };
+        datagrams.extend([
+            announce(connection_id, 2),
+            announce(connection_id, 1),
+            request(connection_id, 2, &[&info_hash, &[9; 20]]),
+            announce(connection_id, 3 * (id as u8 % 2)),
+            announce(connection_id, 9),
+            announce(&[0xb5; 8], 0),
+            request(connection_id, 2, &[]),
+        ]);
+    }
+    datagrams
+}
+
+/// Datagrams of JSON, good and bad.
 fn datagrams(token: &str) -> Vec<Vec<u8>> {
     let mut datagrams = Vec::new();
     for id in 0..IDS {

@@ -8,6 +8,7 @@ use std::path::Path;
 use argh::FromArgs;
 
 use super::{Exit, complain, say, warn};
+use crate::addr::CanonicalAddr;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limits::{MAX_CONNECTIONS, SPARE_DESCRIPTORS};
@@ -15,7 +16,7 @@ use crate::net::clock::Clock;
 use crate::net::listen::Sockets;
 use crate::net::memory::{self, MEMORY, Memory};
 use crate::net::signal::{EndSignals, Ending};
-use crate::net::{Server, process};
+use crate::net::{Server, names, process};
 use crate::wire::hex;
 
 /// run a bootstrap server
@@ -63,6 +64,9 @@ pub(super) struct Serve {
     /// believe X-Forwarded-For from this block of addresses (repeatable, at most 16)
     #[argh(option, arg_name = "cidr")]
     trusted_proxy: Vec<String>,
+    /// node of a wider DHT to join, host:port (repeatable, at most 8)
+    #[argh(option, arg_name = "node")]
+    dht_node: Vec<String>,
     /// serve only this network (repeatable, at most 8; default any)
     #[argh(option, arg_name = "name")]
     network: Vec<String>,
@@ -102,7 +106,7 @@ impl Serve {
     }
 
     /// What was given on the command line, by the names of the settings.
-    fn flags(&self) -> [(&'static str, Vec<String>); 17] {
+    fn flags(&self) -> [(&'static str, Vec<String>); 18] {
         let one = |value: &Option<String>| value.iter().cloned().collect();
         let switch = |on: bool| if on { vec!["true".into()] } else { Vec::new() };
         [
@@ -118,6 +122,7 @@ impl Serve {
             ("require-signed", switch(self.require_signed)),
             ("allow-foreign-endpoints", switch(self.allow_foreign_endpoints)),
             ("trusted-proxy", self.trusted_proxy.clone()),
+            ("dht-node", self.dht_node.clone()),
             ("network", self.network.clone()),
             ("service", one(&self.service)),
             ("no-mdns", switch(self.no_mdns)),
@@ -128,21 +133,40 @@ impl Serve {
 }
 
 /// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
-fn serve(config: Config, clock: Clock) -> Result<Ending, String> {
+fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     process::renounce_new_privileges();
     process::keep_pages_small();
     let seed = process::seed().map_err(|error| format!("no randomness from the system: {error}"))?;
     let signals = EndSignals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let sockets = Sockets::bind(config.port, config.udp_port, &config.bind).map_err(|e| e.to_string())?;
     check_descriptors();
+    look_up_dht_nodes(&mut config);
 
     let mut memory = MEMORY.try_lock().map_err(|_| "another server runs in this process")?;
     let Memory { storage, connections } = &mut *memory;
     let engine = RefCell::new(storage.engine(config.engine, &seed));
+    for &ip in &config.bind {
+        engine.borrow_mut().settle_address(CanonicalAddr::new(ip));
+    }
     let description = description(&sockets, &engine.borrow(), clock);
     say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
     let server = Server { sockets, engine: &engine, connections, clock };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
+}
+
+/// Finds the addresses of the nodes to join, one of each family. The server starts without those that have none: it is of
+/// use without them, and may be up before the name service is.
+fn look_up_dht_nodes(config: &mut Config) {
+    for node in &config.dht_nodes {
+        match names::addresses(node) {
+            Ok(found) => {
+                let v4 = found.iter().find(|addr| addr.is_ipv4());
+                let v6 = found.iter().find(|addr| addr.is_ipv6());
+                config.engine.dht_nodes.extend(v4.into_iter().chain(v6).copied());
+            }
+            Err(error) => warn(format_args!("--dht-node {node} is left out: {error}")),
+        }
+    }
 }
 
 /// Makes room for one descriptor a connection, and warns if there is none.

@@ -15,7 +15,7 @@ use std::path::Path;
 use heapless::Vec;
 
 use crate::engine::Settings;
-use crate::limits::{DEFAULT_TTL_S, MAX_BIND_ADDRESSES};
+use crate::limits::{DEFAULT_TTL_S, MAX_BIND_ADDRESSES, MAX_DHT_NODES};
 use crate::quoted::Quoted;
 
 pub use settings::{SETTINGS, Setting};
@@ -34,6 +34,8 @@ pub struct Config {
     pub udp_port: Option<u16>,
     /// Addresses to listen on; all if empty.
     pub bind: Vec<IpAddr, MAX_BIND_ADDRESSES>,
+    /// Nodes of a wider DHT to join, as `host:port`.
+    pub dht_nodes: Vec<String, MAX_DHT_NODES>,
     /// What the engine has to know.
     pub engine: Settings,
     /// The life of a peer that asks for none, and who chose it. Whether it is below the longest life is only known in
@@ -65,6 +67,7 @@ impl Default for Config {
             port: DEFAULT_HTTP_PORT,
             udp_port: Some(DEFAULT_UDP_PORT),
             bind: Vec::new(),
+            dht_nodes: Vec::new(),
             engine: Settings::default(),
             peer_ttl: None,
         }

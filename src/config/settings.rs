@@ -33,7 +33,7 @@ enum Kind {
 type Problem = Cow<'static, str>;
 
 /// Every setting, in the order of the manual.
-pub static SETTINGS: [Setting; 17] = [
+pub static SETTINGS: [Setting; 18] = [
     Setting { name: "port", kind: Kind::One(|c, text| number(text, 0..=u16::MAX, "").map(|n| c.port = n)) },
     Setting { name: "udp-port", kind: Kind::One(|c, text| udp_port(text).map(|port| c.udp_port = port)) },
     Setting { name: "bind", kind: Kind::List(bind, |c| c.bind.clear()) },
@@ -65,6 +65,7 @@ pub static SETTINGS: [Setting; 17] = [
         kind: Kind::Switch(|c, on| c.engine.allow_foreign_endpoints = on),
     },
     Setting { name: "trusted-proxy", kind: Kind::List(trusted_proxy, |c| c.engine.trusted_proxies.clear()) },
+    Setting { name: "dht-node", kind: Kind::List(dht_node, |c| c.dht_nodes.clear()) },
     Setting { name: "network", kind: Kind::List(network, |c| c.engine.networks.clear()) },
     Setting { name: "service", kind: Kind::One(|_, text| service(text)) },
     // Accepted for what it says: this build does not advertise at all.
@@ -175,6 +176,16 @@ fn bind(config: &mut Config, text: &str) -> Result<(), Problem> {
 fn trusted_proxy(config: &mut Config, text: &str) -> Result<(), Problem> {
     let block = Cidr::parse(text).ok_or("must be address/bits, as in 10.0.0.0/8")?;
     push(&mut config.engine.trusted_proxies, block)
+}
+
+/// A host and a port. Whether there is such a host is not known before the server starts, and not even then: a router's
+/// name service may come up after it.
+fn dht_node(config: &mut Config, text: &str) -> Result<(), Problem> {
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    if host.is_empty() || number(port, 1..=u16::MAX, "").is_err() {
+        return Err("must be host:port, as in 198.51.100.7:6881 or [2001:db8::7]:6881".into());
+    }
+    push(&mut config.dht_nodes, text.into())
 }
 
 fn network(config: &mut Config, text: &str) -> Result<(), Problem> {

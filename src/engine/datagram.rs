@@ -80,7 +80,8 @@ impl Engine<'_> {
                 self.udp_tracker(now, addr, from.port(), datagram, out)
             }
             Kind::Stun => self.stun(now, addr, from.port(), datagram, out),
-            Kind::Krpc | Kind::Unknown => Err(DropReason::Malformed),
+            Kind::Krpc => self.krpc(now, addr, from.port(), datagram, out),
+            Kind::Unknown => Err(DropReason::Malformed),
         }
     }
 }

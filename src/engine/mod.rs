@@ -36,8 +36,10 @@
 
 mod bittorrent;
 pub mod datagram;
+mod dht;
 pub mod http;
 pub mod intake;
+mod krpc;
 pub mod peers;
 pub mod ratelimit;
 pub mod reply;
@@ -56,12 +58,15 @@ pub use request::{
 };
 pub use settings::Settings;
 
+use core::net::SocketAddr;
+
 use crate::addr::{CanonicalAddr, Level};
 use crate::endpoint::{Endpoint, Host};
 use crate::id::NetworkKey;
 use crate::limits::{MIN_TTL_S, STABLE_SAMPLE_EPOCH_S};
 use crate::rng::{HashKey, Rng, Seed};
 use crate::time::{Instant, WallClock};
+use dht::{Dht, DhtStorage};
 use peers::{PeerStorage, PeerTable, Record, Slot};
 use ratelimit::{Gate, LimiterStorage, RateLimiter, Spending};
 use reply::Sample;
@@ -77,6 +82,7 @@ mod purpose {
     pub(super) const LIMITS: u8 = 4;
     pub(super) const IDENTITY: u8 = 5;
     pub(super) const STABLE_SAMPLES: u8 = 6;
+    pub(super) const DHT: u8 = 7;
 }
 
 /// All the memory of an engine: `PEERS` places in the table and sketches of `CELLS` cells a row. All zero when new, so
@@ -84,12 +90,13 @@ mod purpose {
 pub struct Storage<const PEERS: usize, const CELLS: usize> {
     peers: PeerStorage<PEERS>,
     limiter: LimiterStorage<CELLS>,
+    dht: DhtStorage,
 }
 
 impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
     /// Empty storage.
     pub const fn new() -> Self {
-        Self { peers: PeerStorage::new(), limiter: LimiterStorage::new() }
+        Self { peers: PeerStorage::new(), limiter: LimiterStorage::new(), dht: DhtStorage::new() }
     }
 
     /// An engine in this storage, which must be new. `seed` must come from the operating system's generator, except
@@ -103,6 +110,7 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
         Engine {
             peers,
             limiter: RateLimiter::new(&mut self.limiter, &settings, seed.key(purpose::LIMITS)),
+            dht: Dht::new(&mut self.dht, &settings.dht_nodes, seed.key(purpose::DHT)),
             admissions: Gate::table_in_a_minute(capacity),
             minter: Minter::new(seed.key(purpose::TOKENS)),
             rng: Rng::new(seed.key(purpose::SAMPLING)),
@@ -127,6 +135,7 @@ pub struct Engine<'s> {
     settings: Settings,
     peers: PeerTable<'s>,
     limiter: RateLimiter<'s>,
+    dht: Dht<'s>,
     /// New peers a second, over all clients.
     admissions: Gate,
     minter: Minter,
@@ -387,7 +396,23 @@ impl Engine<'_> {
     pub fn tick(&mut self, now: Instant) -> bool {
         self.stats.tick(now);
         self.limiter.tick(now);
+        self.dht.tick(now);
         self.peers.expire(now)
+    }
+
+    /// Renders the next datagram that the engine sends of its own accord, if there is one: a query to a node of the DHT. Returns
+    /// where to, and its length. The driver asks after every tick until there is none.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut [u8]) -> Option<(SocketAddr, usize)> {
+        let sent = self.dht.poll_transmit(now, &self.minter, out);
+        if let Some((_, bytes)) = sent {
+            self.stats.count_datagram(0, bytes);
+        }
+        sent
+    }
+
+    /// Tells the engine a public address of the server, so that its node id in the DHT fits it.
+    pub fn settle_address(&mut self, addr: CanonicalAddr) {
+        self.dht.settle(addr);
     }
 
     /// Tells the engine what the wall clock shows, in Unix milliseconds.

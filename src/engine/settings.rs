@@ -1,14 +1,14 @@
 //! What the operator chooses, as far as the engine is concerned.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
 use crate::addr::CanonicalAddr;
 use crate::id::NetworkKey;
 use crate::limits::{
-    DEFAULT_ANNOUNCES_PER_MINUTE, DEFAULT_MAX_TTL_S, DEFAULT_QUERIES_PER_MINUTE, DEFAULT_TTL_S, MAX_PEERS,
-    MAX_SERVED_NETWORKS, MAX_TRUSTED_PROXIES, MIN_TTL_S,
+    DEFAULT_ANNOUNCES_PER_MINUTE, DEFAULT_MAX_TTL_S, DEFAULT_QUERIES_PER_MINUTE, DEFAULT_TTL_S,
+    MAX_DHT_ADDRESSES, MAX_PEERS, MAX_SERVED_NETWORKS, MAX_TRUSTED_PROXIES, MIN_TTL_S,
 };
 
 /// The network of a request that names none.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub networks: Vec<NetworkKey, MAX_SERVED_NETWORKS>,
     /// The key of [`DEFAULT_NETWORK`].
     pub default_network: NetworkKey,
+    /// Nodes of a wider DHT to join.
+    pub dht_nodes: Vec<SocketAddr, MAX_DHT_ADDRESSES>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr, MAX_TRUSTED_PROXIES>,
 }
@@ -69,6 +71,7 @@ impl Default for Settings {
             stable_samples: false,
             networks: Vec::new(),
             default_network: NetworkKey::of_name(DEFAULT_NETWORK).unwrap_or_default(),
+            dht_nodes: Vec::new(),
             trusted_proxies: Vec::new(),
         }
     }

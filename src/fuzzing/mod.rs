@@ -5,7 +5,7 @@
 
 mod tracker;
 
-pub use tracker::{stun, tracker};
+pub use tracker::{http_tracker, stun, tracker};
 
 use core::net::{IpAddr, SocketAddr};
 

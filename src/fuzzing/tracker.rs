@@ -1,8 +1,16 @@
-//! The UDP tracker's and STUN's datagrams.
+//! The datagrams of the UDP tracker and of STUN, and the HTTP tracker's queries.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
+use super::SmallStorage;
 use crate::addr::CanonicalAddr;
+use crate::engine::http::{Connection, Wants};
+use crate::engine::{Engine, Settings};
+use crate::limits::MAX_TARGET_BYTES;
+use crate::rng::Seed;
+use crate::time::Instant;
+use crate::wire::bencode::Dict;
+use crate::wire::http::query;
 use crate::wire::tracker::{Action, HEADER_BYTES, MAX_SCRAPED, Request};
 use crate::wire::{Writer, stun};
 
@@ -59,4 +67,69 @@ pub fn stun(data: &[u8]) {
             });
         }
     }
+}
+
+/// A query of an announce, and of a scrape: the answer is one bencoded dictionary, and only an announce that is accepted
+/// registers anybody.
+pub fn http_tracker(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let mut storage = SmallStorage::new();
+    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() };
+    let mut engine = storage.engine(settings, &Seed([1; 32]));
+    for asker in [[198, 51, 100, 7], [203, 0, 113, 9]] {
+        let before = engine.peers().len();
+        let Some(answer) = track(&mut engine, asker.into(), "/announce?", text) else { return };
+        let accepted = answer.dict().is_some_and(|answer| answer.get(b"complete").is_some());
+        let refused = answer.dict().is_some_and(|answer| answer.get(b"failure reason").is_some());
+        assert!(accepted != refused, "accepted, or refused");
+        assert!(engine.peers().len() == before || accepted, "a refusal registers nobody");
+    }
+    let known = engine.peers().len();
+    let Some(answer) = track(&mut engine, [198, 51, 100, 7].into(), "/scrape?", text) else { return };
+    // More of them are more values than the reader of datagrams takes.
+    if query::pairs(text).filter(|(name, _)| *name == "info_hash").count() <= 8 {
+        let answer = answer.dict().expect("the answer is a dictionary");
+        assert!(
+            answer.get(b"files").is_some() != answer.get(b"failure reason").is_some(),
+            "counts, or a refusal"
+        );
+    }
+    assert_eq!(engine.peers().len(), known, "a scrape registers nobody");
+}
+
+/// The body of a response.
+struct Body {
+    response: [u8; 4096],
+    start: usize,
+    end: usize,
+}
+
+impl Body {
+    fn dict(&self) -> Option<Dict<'_>> {
+        Dict::parse(self.response.get(self.start..self.end)?).ok()
+    }
+}
+
+/// The tracker's answer; `None` if the target is none that the tracker sees.
+fn track(engine: &mut Engine<'_>, asker: IpAddr, path: &str, query: &str) -> Option<Body> {
+    let mut request = [0; MAX_TARGET_BYTES + 64];
+    let mut out = Writer::new(&mut request);
+    ["GET ", path, query, " HTTP/1.1\r\nHost: a\r\n\r\n"]
+        .iter()
+        .try_for_each(|text| out.put_str(text))
+        .ok()?;
+    let (mut connection, now) = (Connection::new(), Instant::from_s(1));
+    connection.open(now, SocketAddr::new(asker, 40_000));
+    let sent = out.written();
+    connection.space().get_mut(..sent.len())?.copy_from_slice(sent);
+    connection.received(now, sent.len(), engine);
+    if connection.wants() != Wants::Write {
+        return None;
+    }
+    let pending = connection.pending();
+    let start = pending.windows(4).position(|window| window == b"\r\n\r\n")?.saturating_add(4);
+    let is_bencode = pending.starts_with(b"HTTP/1.1 200 ") && pending.windows(10).any(|w| w == b"text/plain");
+    let mut body = Body { response: [0; 4096], start, end: pending.len() };
+    body.response.get_mut(..pending.len())?.copy_from_slice(pending);
+    is_bencode.then_some(body)
 }

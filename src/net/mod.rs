@@ -16,6 +16,7 @@ mod udp;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::net::UdpSocket;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -54,7 +55,9 @@ impl Server<'_, '_> {
         let Self { sockets, engine, connections, clock } = self;
         let places = Places::new(connections.len());
         let executor = LocalExecutor::new();
-        start(&executor, keep_up(&places, engine, clock)).detach();
+        // The same sockets once more, for what the engine sends of its own accord.
+        let senders = sockets.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
+        start(&executor, keep_up(&places, engine, clock, senders)).detach();
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
             doors.push(start(&executor, tcp::accept(Async::new(listener)?, &places, engine, clock)));
@@ -91,7 +94,7 @@ fn start<'w>(executor: &LocalExecutor<'w>, work: impl Future<Output = ()> + 'w) 
 }
 
 /// Does what has to be done now and then, for ever: expiry, deadlines, and looking at the clock on the wall.
-async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock) {
+async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock, senders: Vec<UdpSocket>) {
     let resident = ResidentMemory::open();
     let mut look_at = Instant::START;
     loop {
@@ -108,13 +111,16 @@ async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock) {
         while engine.borrow_mut().tick(now) {
             yield_now().await;
         }
+        if !senders.is_empty() {
+            udp::transmit(&senders, &mut engine.borrow_mut(), now);
+        }
         Timer::after(Duration::from_millis(TICK_MS)).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
     use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 

@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::limits::{
     IO_LOOP_BOUND, MAX_DATAGRAM_BYTES, MAX_UDP_REPLY_BYTES, OUTBOX_BYTES, SHORTAGE_PAUSE_MS,
 };
+use crate::time::Instant;
 
 /// How a batch ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +77,18 @@ fn answer_batch(
         outbox.put(from, |reply| engine.datagram(now, from, datagram, reply));
     }
     Batch::Done
+}
+
+/// Sends what the engine has to ask others, through the first socket of their family. What does not leave is lost.
+pub(super) fn transmit(sockets: &[UdpSocket], engine: &mut Engine<'_>, now: Instant) {
+    let mut query = [0; MAX_UDP_REPLY_BYTES];
+    while let Some((to, length)) = engine.poll_transmit(now, &mut query) {
+        let is_same_family =
+            |socket: &&UdpSocket| socket.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4());
+        if let (Some(socket), Some(query)) = (sockets.iter().find(is_same_family), query.get(..length)) {
+            let _ = socket.send_to(query, to);
+        }
+    }
 }
 
 /// Answers that wait to be sent, one behind the other.

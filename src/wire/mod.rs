@@ -18,9 +18,11 @@
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
 )]
 
+pub mod bencode;
 pub mod hex;
 pub mod http;
 pub mod json;
+pub mod krpc;
 pub mod stun;
 pub mod tracker;
 

@@ -49,7 +49,7 @@ pub struct Announce {
     pub info_hash: [u8; 20],
     /// Whether nothing is left to download.
     pub is_complete: bool,
-    /// 0 none, 1 completed, 2 started, 3 stopped.
+    /// 0 none, 1 completed, 2 started, 3 stopped, 4 paused (BEP 21, as libtorrent numbers it).
     pub event: u32,
     /// How many peers are wanted at most; negative for the server's default.
     pub num_want: i32,

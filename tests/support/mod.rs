@@ -192,8 +192,10 @@ pub struct Response {
     pub status: u16,
     /// Its head, without the empty line.
     pub head: String,
-    /// Its body.
+    /// Its body, as text.
     pub body: String,
+    /// Its body.
+    pub bytes: Vec<u8>,
 }
 
 impl Http {
@@ -249,20 +251,22 @@ impl Http {
     }
 
     fn take_response(&mut self, has_body: bool) -> Option<Response> {
-        let text = std::str::from_utf8(&self.received).unwrap();
-        let (head, rest) = text.split_once("\r\n\r\n")?;
+        let end = self.received.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = std::str::from_utf8(&self.received[..end]).unwrap();
         let mut response = Response {
             status: head.strip_prefix("HTTP/1.1 ").and_then(|line| line[..3].parse().ok()).expect(head),
             head: head.into(),
             body: String::new(),
+            bytes: Vec::new(),
         };
         let length = match response.header("content-length") {
             Some(length) if has_body => length.parse().unwrap(),
             _ => 0,
         };
-        response.body = rest.get(..length)?.into();
-        let used = head.len() + 4 + length;
-        self.received.drain(..used);
+        let body = end + 4..end + 4 + length;
+        response.bytes = self.received.get(body.clone())?.into();
+        response.body = String::from_utf8_lossy(&response.bytes).into();
+        self.received.drain(..body.end);
         Some(response)
     }
 }
@@ -333,15 +337,24 @@ impl Udp {
 
     /// Sends a message and returns the answer.
     pub fn ask(&self, message: &str) -> String {
-        self.socket.send(message.as_bytes()).unwrap();
-        self.receive()
+        String::from_utf8(self.exchange(message.as_bytes())).unwrap()
+    }
+
+    /// Sends a datagram and returns the next one that comes.
+    pub fn exchange(&self, datagram: &[u8]) -> Vec<u8> {
+        self.socket.send(datagram).unwrap();
+        self.receive_bytes()
     }
 
     /// The next datagram.
     pub fn receive(&self) -> String {
+        String::from_utf8(self.receive_bytes()).unwrap()
+    }
+
+    fn receive_bytes(&self) -> Vec<u8> {
         let mut datagram = [0; 2048];
         let n = self.socket.recv(&mut datagram).expect("an answer");
-        String::from_utf8(datagram[..n].into()).unwrap()
+        datagram[..n].into()
     }
 
     /// The token the server gives to this client's address.

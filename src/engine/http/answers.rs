@@ -5,7 +5,7 @@ use super::output::{Content, Response};
 use super::parameters::{self, Texts};
 use super::refusal::Refusal;
 use super::routes::{self, Action, Page, Question, Route};
-use super::{metrics, page};
+use super::{metrics, page, tracker};
 use crate::engine::stats::Kind;
 use crate::engine::{Engine, Error, Protocol, Reply, Request, Source, intake};
 use crate::id::NetworkKey;
@@ -38,6 +38,10 @@ pub(super) fn answer(
     };
     let answer = match route {
         Route::Ask(question) => ask(now, engine, source, question, (head, body), out)?,
+        Route::Track(tracking) => {
+            tracker::answer(now, engine, source, tracking, head.query, out)?;
+            Ok(Content::Tracker)
+        }
         Route::Show(page) => {
             engine.stats.count_kind(now, Protocol::Http, Kind::Page);
             Ok(show(now, engine, page, out)?)

@@ -18,6 +18,7 @@ pub(super) fn put(out: &mut Writer<'_>, now: Instant, engine: &Engine<'_>) -> Re
     put_table(&mut out, engine)?;
     put_requests(&mut out, engine)?;
     put_datagrams(&mut out, engine)?;
+    put_dht(&mut out, now, engine)?;
     put_http(&mut out, engine)
 }
 
@@ -53,6 +54,11 @@ fn put_datagrams(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<()
     let bytes = engine.stats.datagrams();
     out.counter("waypost_udp_received_bytes_total", "Bytes of datagrams received.", bytes.received_bytes)?;
     out.counter("waypost_udp_sent_bytes_total", "Bytes of datagrams sent.", bytes.sent_bytes)
+}
+
+fn put_dht(out: &mut Exposition<'_, '_>, now: Instant, engine: &Engine<'_>) -> Result<(), Full> {
+    out.gauge("waypost_dht_nodes", "Nodes of the DHT that have answered lately.", wide(engine.dht.len(now)))?;
+    out.counter("waypost_dht_queries_total", "Queries sent to nodes of the DHT.", engine.dht.queries())
 }
 
 fn put_http(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<(), Full> {

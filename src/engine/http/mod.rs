@@ -18,6 +18,7 @@ mod parameters;
 mod refusal;
 mod routes;
 mod source;
+mod tracker;
 
 pub use connection::{Connection, Wants};
 

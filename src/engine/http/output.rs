@@ -34,6 +34,8 @@ pub(super) enum Content {
     Json,
     /// Prometheus text
     Metrics,
+    /// Bencode
+    Tracker,
     /// HTML
     Page,
 }
@@ -140,6 +142,10 @@ impl Response {
             Content::Json => {
                 "Content-Type: application/json\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
             }
+            // What trackers have always called it (BEP 3).
+            Content::Tracker => {
+                "Content-Type: text/plain\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+            }
             Content::Metrics => "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\nCache-Control: no-store\r\n",
             Content::Page => super::page::FIELDS,
         })?;
@@ -214,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_largest_head_fits() {
-        for content in [Content::Nothing, Content::Json, Content::Metrics, Content::Page] {
+        for content in [Content::Nothing, Content::Json, Content::Metrics, Content::Tracker, Content::Page] {
             let largest = Response {
                 status: 431,
                 content,

@@ -12,16 +12,6 @@ pub(super) struct Texts {
     schemes: [u8; MAX_SCHEMES * (MAX_SCHEME_BYTES + 1)],
 }
 
-/// The parameters this server knows, still encoded. Others are ignored.
-#[derive(Default)]
-struct Parameters<'a> {
-    network: Option<&'a str>,
-    limit: Option<&'a str>,
-    transport: Option<&'a str>,
-    exclude: Option<&'a str>,
-    id: Option<&'a str>,
-}
-
 impl Texts {
     pub(super) const fn new() -> Self {
         Self {
@@ -38,18 +28,20 @@ pub(super) fn peers<'a>(
     texts: &'a mut Texts,
     default_network: NetworkKey,
 ) -> Result<PeersQuery<'a>, Error> {
-    let parameters = Parameters::parse(query)?;
+    let mut values = [None; 4];
+    gather(query, &["network", "limit", "transport", "exclude"], &mut values)?;
+    let [wanted, most, transport, exclude] = values;
     Ok(PeersQuery {
-        network: network(parameters.network, &mut texts.network, default_network)?,
-        limit: parameters.limit.map_or(Ok(MAX_SAMPLE), limit)?,
-        schemes: match parameters.transport {
+        network: network(wanted, &mut texts.network, default_network)?,
+        limit: most.map_or(Ok(MAX_SAMPLE), limit)?,
+        schemes: match transport {
             Some(text) => {
                 let decoded = query::decode(text, &mut texts.schemes);
                 intake::transport(Some(decoded.map_err(|_| Error::BadRequest("transport is too long"))?))?
             }
             None => intake::transport(None)?,
         },
-        exclude: match parameters.exclude {
+        exclude: match exclude {
             Some(text) => intake::id(Some(query::decode(text, &mut texts.id).map_err(|_| Error::BadId)?))?,
             None => None,
         },
@@ -58,32 +50,32 @@ pub(super) fn peers<'a>(
 
 /// Checks the query of `GET /challenge`.
 pub(super) fn challenge(query: &str, texts: &mut Texts, default_network: NetworkKey) -> Result<(), Error> {
-    let parameters = Parameters::parse(query)?;
-    network(parameters.network, &mut texts.network, default_network)?;
-    if let Some(text) = parameters.id {
+    let mut values = [None; 2];
+    gather(query, &["network", "id"], &mut values)?;
+    let [wanted, by] = values;
+    network(wanted, &mut texts.network, default_network)?;
+    if let Some(text) = by {
         intake::id(Some(query::decode(text, &mut texts.id).map_err(|_| Error::BadId)?))?;
     }
     Ok(())
 }
 
-impl<'a> Parameters<'a> {
-    fn parse(query: &'a str) -> Result<Self, Error> {
-        let mut parameters = Self::default();
-        for (key, value) in query::pairs(query) {
-            let place = match key {
-                "network" => &mut parameters.network,
-                "limit" => &mut parameters.limit,
-                "transport" => &mut parameters.transport,
-                "exclude" => &mut parameters.exclude,
-                "id" => &mut parameters.id,
-                _ => continue,
-            };
-            if place.replace(value).is_some() {
-                return Err(Error::BadRequest("a parameter must not be repeated"));
-            }
+/// Finds the parameters of these names, still encoded. Others are ignored.
+///
+/// # Errors
+/// [`Error::BadRequest`] if one of them is repeated.
+pub(super) fn gather<'a>(
+    query: &'a str,
+    names: &[&str],
+    values: &mut [Option<&'a str>],
+) -> Result<(), Error> {
+    for (name, value) in query::pairs(query) {
+        let place = names.iter().zip(&mut *values).find(|(known, _)| **known == name);
+        if place.is_some_and(|(_, place)| place.replace(value).is_some()) {
+            return Err(Error::BadRequest("a parameter must not be repeated"));
         }
-        Ok(parameters)
     }
+    Ok(())
 }
 
 fn network(text: Option<&str>, buffer: &mut [u8], default: NetworkKey) -> Result<NetworkKey, Error> {

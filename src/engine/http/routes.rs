@@ -11,6 +11,8 @@ use crate::wire::http::{Framing, Head, Method};
 pub(super) enum Route {
     /// Asks the engine something.
     Ask(Question),
+    /// Asks the engine something as a BitTorrent client does.
+    Track(Tracking),
     /// Shows something of the server itself.
     Show(Page),
 }
@@ -23,6 +25,13 @@ pub(super) enum Question {
     Announce,
     Leave,
     Challenge,
+}
+
+/// A request for the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tracking {
+    Announce,
+    Scrape,
 }
 
 /// Something the server shows of itself.
@@ -44,11 +53,14 @@ pub(super) enum Action {
 }
 
 impl Route {
-    fn at(path: &str) -> Option<Self> {
+    /// `/announce` is two things: BitTorrent clients get it, all others post to it.
+    fn at(method: Method, path: &str) -> Option<Self> {
         Some(match path {
             "/peers" => Self::Ask(Question::Peers),
             "/hello" => Self::Ask(Question::Hello),
+            "/announce" if method == Method::Get => Self::Track(Tracking::Announce),
             "/announce" => Self::Ask(Question::Announce),
+            "/scrape" => Self::Track(Tracking::Scrape),
             "/leave" => Self::Ask(Question::Leave),
             "/challenge" => Self::Ask(Question::Challenge),
             "/health" => Self::Show(Page::Health),
@@ -65,12 +77,16 @@ impl Route {
 
     /// Whether it changes something, so that pages of other sites must not make a browser ask for it.
     const fn changes_something(self) -> bool {
-        matches!(self, Self::Ask(Question::Announce | Question::Leave))
+        matches!(self, Self::Ask(Question::Announce | Question::Leave) | Self::Track(Tracking::Announce))
     }
 
     /// The methods it takes, for the Allow field.
     const fn methods(self) -> &'static str {
-        if self.takes_a_body() { "POST, OPTIONS" } else { "GET, HEAD, OPTIONS" }
+        match self {
+            Self::Ask(Question::Announce) | Self::Track(Tracking::Announce) => "GET, POST, OPTIONS",
+            _ if self.takes_a_body() => "POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
     }
 
     /// Whether pages of other sites may read its answers.
@@ -99,36 +115,42 @@ pub(super) fn admit(head: &Head<'_>, source: &Source) -> Result<Action, Refusal>
     if head.path == "*" {
         return Ok(Action::Describe(None));
     }
-    let route =
-        Route::at(head.path).ok_or(Refusal::new(404, "bad_request", "there is nothing at that path"))?;
-    let sharing = route.sharing();
-    match head.method {
-        Method::Options => Ok(Action::Describe(Some(route))),
-        Method::Get | Method::Head if !route.takes_a_body() => Ok(Action::Serve(route)),
-        Method::Post if route.takes_a_body() => match admit_body(head, source, route) {
-            Ok(()) => Ok(Action::Serve(route)),
-            Err(refusal) => Err(Refusal { sharing, ..refusal }),
-        },
+    let route = Route::at(head.method, head.path);
+    let route = route.ok_or(Refusal::new(404, "bad_request", "there is nothing at that path"))?;
+    let admitted = match head.method {
+        Method::Options => return Ok(Action::Describe(Some(route))),
+        Method::Get | Method::Head if !route.takes_a_body() => admit_origin(head, source, route),
+        Method::Post if route.takes_a_body() => admit_body(head, source, route),
         _ => {
             let refusal = Refusal::new(405, "unsupported", "that path does not take that method");
-            Err(Refusal { sharing, allow: Some(route.methods()), ..refusal })
+            Err(Refusal { allow: Some(route.methods()), ..refusal })
         }
+    };
+    match admitted {
+        Ok(()) => Ok(Action::Serve(route)),
+        Err(refusal) => Err(Refusal { sharing: route.sharing(), ..refusal }),
     }
 }
 
-/// A browser sends JSON to another site only after it has asked whether it may, and says where the page that wants it
-/// comes from. So a page can register its reader here only if it comes from here.
+/// A browser sends JSON to another site only after it has asked whether it may.
 fn admit_body(head: &Head<'_>, source: &Source, route: Route) -> Result<(), Refusal> {
     if !head.is_json() {
         return Err(Refusal::new(415, "unsupported", "the body must have Content-Type: application/json"));
     }
+    admit_origin(head, source, route)?;
+    if head.framing == Framing::None {
+        return Err(Refusal::new(411, "bad_request", "the request must have a body"));
+    }
+    Ok(())
+}
+
+/// A browser says where the page comes from whose script wants something. So that can register the page's reader here
+/// only if it comes from here.
+fn admit_origin(head: &Head<'_>, source: &Source, route: Route) -> Result<(), Refusal> {
     // A page can also make its own name resolve to a server on its reader's LAN, and then comes from here.
     let rebound = || head.origin.is_some() && source.addr.is_lan() && !head.is_for_local_host();
     if route.changes_something() && (head.is_cross_origin() || rebound()) {
         return Err(Refusal::new(403, "bad_request", "a page of another site must not do that"));
-    }
-    if head.framing == Framing::None {
-        return Err(Refusal::new(411, "bad_request", "the request must have a body"));
     }
     Ok(())
 }

@@ -18,6 +18,12 @@ fn engine(memory: &mut Memory) -> Engine<'_> {
 /// Sends `bytes` in pieces that end at the offsets `cuts`, as far as they are wanted. Returns what came back, and what the
 /// connection wants in the end.
 fn converse(engine: &mut Engine<'_>, peer: &str, bytes: &[u8], cuts: &[usize]) -> (String, Wants) {
+    let (answer, wants) = exchange(engine, peer, bytes, cuts);
+    (String::from_utf8(answer).unwrap(), wants)
+}
+
+/// The same, for answers that are no text.
+fn exchange(engine: &mut Engine<'_>, peer: &str, bytes: &[u8], cuts: &[usize]) -> (Vec<u8>, Wants) {
     let mut connection = Box::new(Connection::new());
     connection.open(NOW, peer.parse().unwrap());
     let mut cuts = cuts.iter().copied().chain([bytes.len()]);
@@ -42,7 +48,7 @@ fn converse(engine: &mut Engine<'_>, peer: &str, bytes: &[u8], cuts: &[usize]) -
             Wants::Close | Wants::Reset => break,
         }
     }
-    (String::from_utf8(answer).unwrap(), connection.wants())
+    (answer, connection.wants())
 }
 
 /// The answer to `bytes` from a client at [`PEER`].
@@ -72,6 +78,10 @@ fn post(path: &str, body: &str) -> String {
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
 }
+
+/// A tracker's client of the network `pscryptochat`.
+const TRACK: &str =
+    "/announce?info_hash=%DC%90%EBp%3F%BE%5E%D4V%2F%CD%E5%93w1%0F%23v%80%E7&port=6881&numwant=0";
 
 fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
@@ -188,8 +198,8 @@ fn each_refusal_has_its_status_and_word() {
     for (request, expected, word) in [
         (get("/nothing"), 404, "bad_request"),
         (get("/peers/"), 404, "bad_request"),
-        (get("/scrape"), 404, "bad_request"),
-        (get("/announce?info_hash=x"), 405, "unsupported"),
+        (get(TRACK).replace("Host: a", "Host: a\r\nOrigin: http://b"), 403, "bad_request"),
+        (get("/scrape").replace("GET", "POST"), 405, "unsupported"),
         (get("/peers").replace("GET", "POST"), 405, "unsupported"),
         (get("/peers").replace("GET", "DELETE"), 405, "unsupported"),
         (get("/peers").replace("GET", "BREW"), 501, "unsupported"),
@@ -223,6 +233,37 @@ fn each_refusal_has_its_status_and_word() {
         assert_eq!(answer.contains("Connection: close\r\n"), closes, "{request:?}");
         assert_eq!(wants, if closes { Wants::Drain } else { Wants::Read }, "{request:?}");
     }
+}
+
+#[test]
+fn a_tracker_refuses_with_status_200() {
+    for target in ["/announce", "/announce?info_hash=x&port=1", "/announce?port=1&port=1", "/scrape"] {
+        let (answer, wants) = ask_one(&get(target));
+        let failure = body(&answer);
+        let sharing = if target == "/scrape" { "Access-Control-Allow-Origin: *\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\nContent-Length: {}\r\n{sharing}\r\n",
+            failure.len()
+        );
+        assert_eq!(answer, format!("{head}{failure}"));
+        assert!(failure.starts_with("d14:failure reason") && failure.contains(":bad_request: "), "{failure}");
+        assert_eq!(wants, Wants::Read);
+    }
+}
+
+#[test]
+fn a_tracker_sees_the_client_behind_a_trusted_proxy() {
+    let mut memory = Memory::new();
+    let mut settings = Settings::default();
+    settings.trusted_proxies.push(Cidr::parse("10.0.0.0/8").unwrap()).unwrap();
+    let engine = &mut memory.engine(settings, &Seed([9; 32]));
+    // The address of an IPv4 client is no UTF-8, that of this one is.
+    let request = get(TRACK).replace("Host: a", "Host: a\r\nX-Forwarded-For: 80.81.82.83:4711");
+    let (answer, _) = converse(engine, "10.0.0.1:1", request.as_bytes(), &[]);
+    assert!(body(&answer).contains("11:external ip4:PQRS10:incompletei1e"), "{answer}");
+    let (answer, _) = ask(engine, &get("/peers"));
+    assert!(body(&answer).contains(r#""id":"80.81.82.83:6881","endpoints":["tcp://80.81.82.83:6881","#));
 }
 
 #[test]
@@ -267,7 +308,7 @@ fn head_measures_what_get_sends() {
 fn options_say_what_is_possible() {
     let options = |target: &str| ask_one(&get(target).replace("GET", "OPTIONS")).0;
     assert_eq!(options("*"), "HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, OPTIONS\r\n\r\n");
-    assert_eq!(options("/announce"), "HTTP/1.1 204 No Content\r\nAllow: POST, OPTIONS\r\n\r\n");
+    assert_eq!(options("/announce"), "HTTP/1.1 204 No Content\r\nAllow: GET, POST, OPTIONS\r\n\r\n");
     assert_eq!(
         options("/hello"),
         "HTTP/1.1 204 No Content\r\nAllow: POST, OPTIONS\r\nAccess-Control-Allow-Origin: *\r\n\
@@ -280,8 +321,13 @@ fn options_say_what_is_possible() {
 
 #[test]
 fn a_wrong_method_is_told_the_right_ones() {
-    let (answer, _) = ask_one(&get("/announce"));
-    assert!(answer.contains("\r\nAllow: POST, OPTIONS\r\n") && !answer.contains("Access-Control"));
+    let (answer, _) = ask_one(&get("/announce").replace("GET", "DELETE"));
+    assert!(answer.contains("\r\nAllow: GET, POST, OPTIONS\r\n") && !answer.contains("Access-Control"));
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory);
+    let (answer, _) = ask(engine, &get(TRACK).replace("GET", "HEAD"));
+    assert_eq!(status(&answer), 405);
+    assert!(answer.contains("\r\nAllow: GET, POST, OPTIONS\r\n") && engine.peers().is_empty());
     let (answer, _) = ask_one(&post("/health", "{}"));
     assert!(answer.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"));
 }
@@ -289,10 +335,16 @@ fn a_wrong_method_is_told_the_right_ones() {
 #[test]
 fn pages_of_this_site_may_announce_but_not_by_a_name_that_was_bent() {
     let from = |peer: &str, host: &str| {
-        let mut memory = Memory::new();
         let fields = format!("Host: {host}\r\nOrigin: http://{host}");
+        let mut memory = Memory::new();
+        let engine = &mut engine(&mut memory);
+        let track = get(TRACK).replace("Host: a", &fields);
+        let tracked = exchange(engine, peer, track.as_bytes(), &[]).0;
         let request = announce("n1").replace("Host: a", &fields);
-        status(&converse(&mut engine(&mut memory), peer, request.as_bytes(), &[]).0)
+        let status = status(&converse(engine, peer, request.as_bytes(), &[]).0);
+        assert_eq!(tracked[..12], *format!("HTTP/1.1 {status}").as_bytes(), "a tracker does the same");
+        assert_eq!(engine.peers().len(), if status == 200 { 2 } else { 0 });
+        status
     };
     assert_eq!(from(PEER, "boot.example"), 200);
     assert_eq!(from("192.168.1.9:1", "evil.example"), 403);

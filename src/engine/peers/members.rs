@@ -93,7 +93,7 @@ impl<'s> Members<'s> {
     pub(super) fn push(&mut self, set: Set, slot: u16) -> u32 {
         let rank = self.len(set);
         let number = rank / BLOCK;
-        if rank % BLOCK == 0 {
+        if rank.is_multiple_of(BLOCK) {
             self.add_block(set, number);
         }
         self.set_member(set, rank, slot);
@@ -107,7 +107,7 @@ impl<'s> Members<'s> {
         let mover = self.member(set, last).filter(|_| rank != last);
         mover.into_iter().for_each(|slot| self.set_member(set, rank, slot));
         self.set_len(set, last);
-        if last % BLOCK == 0 {
+        if last.is_multiple_of(BLOCK) {
             self.remove_block(set, last / BLOCK);
         }
         mover
@@ -230,7 +230,7 @@ mod tests {
         let members = Members::new(&mut storage, 1, HashKey::new([9; 16]));
         for sets in [1, 64, 4096] {
             let mut buckets = [0u32; 64];
-            (0..4096).for_each(|n| buckets[(members.tag(n % sets << 5, n / sets).0 >> 26) as usize] += 1);
+            (0..4096).for_each(|n| buckets[(members.tag((n % sets) << 5, n / sets).0 >> 26) as usize] += 1);
             let chi_squared: f64 = buckets.iter().map(|&n| (f64::from(n) - 64.0).powi(2) / 64.0).sum();
             assert!(chi_squared < 140.0, "{chi_squared} with 63 degrees of freedom, {sets} sets");
         }

@@ -72,10 +72,11 @@ impl Engine<'_> {
     ) -> Result<(), Error> {
         let event = match (announce.event, announce.port) {
             (_, 0) => Err(Error::BadRequest("port must be in 1..=65535")),
-            (0 | 2, _) => Ok(Event::None),
+            // A partial seed says that it is paused (BEP 21): libtorrent sends that as 4.
+            (0 | 2 | 4, _) => Ok(Event::None),
             (1, _) => Ok(Event::Completed),
             (3, _) => Ok(Event::Stopped),
-            _ => Err(Error::BadRequest("event must be in 0..=3")),
+            _ => Err(Error::BadRequest("event must be in 0..=4")),
         };
         let event = event.inspect_err(|&error| self.count_refused(now, Kind::Announce, error))?;
         let id = AddressId::of(source.addr, announce.port);

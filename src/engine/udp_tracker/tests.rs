@@ -107,6 +107,8 @@ fn two_clients_are_introduced() {
     assert_eq!(counts(&answer), (1, 1, &[203, 0, 113, 5, 0x1a, 0xe1][..]), "not the claimed address");
     let finished = Announce { event: 1, ..SEEDER };
     assert_eq!(counts(&finished.send(engine, OTHER)).1, 2);
+    let paused = Announce { event: 4, ..LEECHER };
+    assert_eq!(counts(&paused.send(engine, OTHER)).0, 1, "a partial seed is a leecher");
 }
 
 #[test]
@@ -197,7 +199,7 @@ fn each_fault_has_its_word() {
     let engine = &mut memory.engine(settings, &Seed([9; 32]));
     let word = |answer: Vec<u8>| error(&answer).split(':').next().unwrap().to_owned();
     assert_eq!(word(Announce { port: 0, ..LEECHER }.send(engine, CLIENT)), "bad_request");
-    assert_eq!(word(Announce { event: 4, ..LEECHER }.send(engine, CLIENT)), "bad_request");
+    assert_eq!(word(Announce { event: 5, ..LEECHER }.send(engine, CLIENT)), "bad_request");
     let mut elsewhere = LEECHER.datagram(connect(engine, 0, CLIENT));
     elsewhere[16] = 0x12;
     assert_eq!(word(ask(engine, CLIENT, &elsewhere)), "network_not_served");

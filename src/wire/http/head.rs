@@ -234,7 +234,7 @@ impl<'a> Fields<'a> {
         let host = match self.host {
             None if version == Version::Http11 => return Err(Reject::bad("there must be one Host field")),
             None => b"",
-            Some(host) if is_host(host) => host,
+            Some(host) if is_host(host) || is_bare_v6(host) => host,
             Some(_) => return Err(BAD_HOST),
         };
         Ok(target.host.map_or(host, str::as_bytes))
@@ -320,11 +320,24 @@ fn is_host(text: &[u8]) -> bool {
         }
     };
     let port_is_good = match rest {
-        Some([b':', port @ ..]) => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        Some([b':', port @ ..]) => is_port(port),
         Some(rest) => rest.is_empty(),
         None => false,
     };
     host_is_good && port_is_good
+}
+
+/// Whether `text` is an IPv6 address without the brackets it should be in, with or without a port. That is how libtorrent names a
+/// tracker that it was given by its address.
+fn is_bare_v6(text: &[u8]) -> bool {
+    let is_v6 = |text: &[u8]| str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok());
+    let colon = text.iter().rposition(|&b| b == b':');
+    let parts = colon.and_then(|colon| text.split_at_checked(colon));
+    is_v6(text) || parts.is_some_and(|(addr, port)| is_v6(addr) && port.get(1..).is_some_and(is_port))
+}
+
+fn is_port(text: &[u8]) -> bool {
+    text.len() <= 5 && text.iter().all(u8::is_ascii_digit)
 }
 
 const fn is_host_byte(byte: u8) -> bool {
@@ -496,13 +509,35 @@ mod tests {
 
     #[test]
     fn hosts() {
-        for good in
-            ["", "a", "a.example:80", "a:", "192.0.2.1:8080", "[2001:db8::1]", "[::1]:80", "a_b.local"]
-        {
+        for good in [
+            "",
+            "a",
+            "a.example:80",
+            "a:",
+            "192.0.2.1:8080",
+            "[2001:db8::1]",
+            "[::1]:80",
+            "::1",
+            "::1:57187",
+            "2001:db8::7:80",
+            "a_b.local",
+        ] {
             assert_eq!(status(&std::format!("GET / HTTP/1.1\r\nHost: {good}\r\n\r\n")), Ok(()), "{good}");
         }
         for bad in [
-            "a b", "a/b", "a@b", "a:b", "a:123456", "::1", "[::1", "[::1]x", "[a]", "a\"", "\u{e4}",
+            "a b",
+            "a/b",
+            "a@b",
+            "a:b",
+            "a:123456",
+            "::1:123456",
+            "::1:x",
+            "1:2:80",
+            "[::1",
+            "[::1]x",
+            "[a]",
+            "a\"",
+            "\u{e4}",
             "a,b:1:2",
         ] {
             assert_eq!(status(&std::format!("GET / HTTP/1.1\r\nHost: {bad}\r\n\r\n")), Err(400), "{bad}");

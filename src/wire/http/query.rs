@@ -20,6 +20,14 @@ pub fn decode<'a>(text: &'a str, buffer: &'a mut [u8]) -> Result<&'a str, Undeco
     if !text.contains('%') {
         return Ok(text);
     }
+    str::from_utf8(decode_bytes(text, buffer)?).map_err(|_| Undecodable)
+}
+
+/// Decodes the percent escapes of `text` to any bytes, in `buffer`. All other characters stand for themselves.
+///
+/// # Errors
+/// [`Undecodable`] if an escape is malformed, or the result is longer than `buffer`.
+pub fn decode_bytes<'b>(text: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], Undecodable> {
     let mut decoded = 0;
     let mut rest = text.as_bytes();
     while let Some((byte, behind)) = decode_first(rest).ok_or(Undecodable)? {
@@ -27,7 +35,7 @@ pub fn decode<'a>(text: &'a str, buffer: &'a mut [u8]) -> Result<&'a str, Undeco
         decoded = usize::saturating_add(decoded, 1);
         rest = behind;
     }
-    str::from_utf8(buffer.get(..decoded).unwrap_or_default()).map_err(|_| Undecodable)
+    buffer.get(..decoded).ok_or(Undecodable)
 }
 
 /// Whether every `%` in `text` begins an escape.
@@ -76,6 +84,21 @@ mod tests {
             ("%61bcde", Err(Undecodable)),
         ] {
             assert_eq!(decode(text, &mut buffer), decoded, "{text}");
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_decoded() {
+        for (text, decoded) in [
+            ("", Ok(&b""[..])),
+            ("a+.b", Ok(b"a+.b")),
+            ("%00%ff%2B+", Ok(&[0, 0xff, b'+', b'+'])),
+            ("\u{e4}%E4", Ok(&[0xc3, 0xa4, 0xe4])),
+            ("%fF%Ff%ff%ff%ff", Err(Undecodable)),
+            ("%f", Err(Undecodable)),
+            ("%zz", Err(Undecodable)),
+        ] {
+            assert_eq!(decode_bytes(text, &mut [0; 4]), decoded, "{text}");
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) fn apart(n: u32) -> String {
     format!("{}.{}.0.1", 20 + n / 250, n % 250)
 }
 
-pub(super) fn number(b: &Bench, slot: Slot) -> usize {
+fn number(b: &Bench, slot: Slot) -> usize {
     b.table.registration(slot).1.as_str().parse().unwrap()
 }
 
@@ -24,31 +24,30 @@ pub(super) fn number(b: &Bench, slot: Slot) -> usize {
 /// is as often in a sample, and as often its first, as any other.
 fn assert_uniform(b: &mut Bench, n: usize, live: &[usize], limit: usize, draws: u32) {
     let query = PeersQuery { network: key(0), limit, schemes: SchemeList::new(), exclude: None };
-    assert_even(b, n, live, limit, draws, |b| {
-        let slots = b.table.sample(b.now, &query, addr(STRANGER), &mut b.rng);
-        slots.iter().map(|&slot| number(b, slot)).collect()
-    });
+    let draw = |b: &mut Bench| b.table.sample(b.now, &query, addr(STRANGER), &mut b.rng);
+    assert_uniform_draws(b, draw, n, live, limit, draws);
 }
 
-/// The same of samples that `draw` draws.
-pub(super) fn assert_even(
+/// The same of any kind of sample.
+pub(super) fn assert_uniform_draws(
     b: &mut Bench,
+    sample: impl Fn(&mut Bench) -> Slots,
     n: usize,
     live: &[usize],
     limit: usize,
     draws: u32,
-    draw: impl Fn(&mut Bench) -> Vec<usize>,
 ) {
     let (mut first, mut any) = (std::vec![0u32; n], std::vec![0u32; n]);
     let mut last_drawn = std::vec![u32::MAX; n];
     let size = limit.min(live.len());
-    for round in 0..draws {
-        let drawn = draw(b);
-        assert_eq!(drawn.len(), size);
-        first[drawn[0]] += 1;
-        for peer in drawn {
+    for draw in 0..draws {
+        let slots = sample(b);
+        assert_eq!(slots.len(), size);
+        first[number(b, slots[0])] += 1;
+        for &slot in &slots {
+            let peer = number(b, slot);
             any[peer] += 1;
-            assert_ne!(std::mem::replace(&mut last_drawn[peer], round), round, "drawn twice");
+            assert_ne!(std::mem::replace(&mut last_drawn[peer], draw), draw, "drawn twice");
         }
     }
     let chi_squared = |counts: &[u32], expected: f64| -> f64 {
