@@ -30,6 +30,16 @@ fn datagram() {
 }
 
 #[test]
+fn bencode() {
+    replay("bencode", fuzzing::bencode);
+}
+
+#[test]
+fn krpc() {
+    replay("krpc", fuzzing::krpc);
+}
+
+#[test]
 fn tracker() {
     replay("tracker", fuzzing::tracker);
 }

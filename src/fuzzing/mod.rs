@@ -3,8 +3,10 @@
 //!
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
+mod krpc;
 mod tracker;
 
+pub use krpc::{bencode, krpc};
 pub use tracker::{http_tracker, stun, tracker};
 
 use core::net::{IpAddr, SocketAddr};
