@@ -1,100 +1,254 @@
-//! The DHT's protocol over real sockets, beside JSON: nodes find each other, and what one protocol announces the other
-//! finds.
+//! KRPC over real sockets, IPv4 and IPv6: two nodes that find each other, torrents that are found over JSON and the other way
+//! round, and two servers that join.
 
 mod support;
 
-use support::{Http, Server};
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Instant;
 
-const HASH: &str = "mnopqrstuvwxyz123456";
+use support::{PATIENCE, Server, peers, waypost};
+use waypost::wire::bencode::Dict;
+use waypost::wire::krpc::{Message, Response, compact};
 
-fn query(name: &str, arguments: &str) -> Vec<u8> {
-    let length = name.len();
-    format!("d1:ad2:id20:abcdefghij0123456789{arguments}e1:q{length}:{name}1:t2:aa1:y1:qe").into_bytes()
+/// The key of `pscryptochat`.
+const KEY: [u8; 20] = [
+    0xdc, 0x90, 0xeb, 0x70, 0x3f, 0xbe, 0x5e, 0xd4, 0x56, 0x2f, 0xcd, 0xe5, 0x93, 0x77, 0x31, 0x0f, 0x23,
+    0x76, 0x80, 0xe7,
+];
+
+/// A node of the DHT: it asks, and answers pings while it waits.
+struct Node {
+    socket: UdpSocket,
+    server: SocketAddr,
+    id: [u8; 20],
 }
 
-fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
-    bytes.windows(text.len()).position(|window| window == text)
-}
+impl Node {
+    /// A node on the server's loopback interface.
+    fn new(server: SocketAddr, number: u8) -> Self {
+        let loopback: IpAddr =
+            if server.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        let socket = UdpSocket::bind((loopback, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, server, id: [number; 20] }
+    }
 
-/// The string behind `key`, of up to 99 bytes.
-fn string<'a>(bytes: &'a [u8], key: &str) -> Option<&'a [u8]> {
-    let rest = &bytes[find(bytes, format!("{}:{key}", key.len()).as_bytes())? + 2 + key.len() - 1..];
-    let rest = if rest[0].is_ascii_digit() { rest } else { &rest[1..] };
-    let colon = rest.iter().position(|&byte| byte == b':')?;
-    let length: usize = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
-    rest.get(colon + 1..colon + 1 + length)
-}
+    fn addr(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
 
-#[test]
-fn what_is_announced_in_the_dht_is_found_by_json_and_the_other_way_round() {
-    let server = Server::start(&[]);
-    let udp = server.udp_client();
-    let network: String = HASH.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let asked = udp.exchange(&query("get_peers", &format!("9:info_hash20:{HASH}")));
-    let token = string(&asked, "token").expect("a token").to_vec();
-    let head = format!("9:info_hash20:{HASH}4:porti7001e5:token8:");
-    let datagram = query("announce_peer", &head);
-    let at = find(&datagram, b"5:token8:").expect("it is there") + 9;
-    let datagram = [&datagram[..at], &token, &datagram[at..]].concat();
-    let announced = udp.exchange(&datagram);
-    assert!(announced.ends_with(b"e1:t2:aa1:y1:re"), "{}", String::from_utf8_lossy(&announced));
+    /// The next datagram, and who sent it.
+    fn receive(&self) -> (Vec<u8>, SocketAddr) {
+        let mut datagram = [0; 2048];
+        let (n, from) = self.socket.recv_from(&mut datagram).expect("a datagram");
+        (datagram[..n].into(), from)
+    }
 
-    let mut http = Http::connect(server.http);
-    let peers = http.get(&format!("/peers?network={network}"));
-    let expected = r#"{"id":"127.0.0.1:7001","endpoints":["tcp://127.0.0.1:7001","udp://127.0.0.1:7001"]"#;
-    assert!(peers.body.contains(expected), "{}", peers.body);
-    let body = format!(r#"{{"id":"json","endpoints":["tcp://:7002","udp://:7003"],"network":"{network}"}}"#);
-    assert_eq!(http.post("/announce", &body).status, 200);
-    let found = udp.exchange(&query("get_peers", &format!("9:info_hash20:{HASH}")));
-    assert!(find(&found, &[b'6', b':', 127, 0, 0, 1, 0x1b, 0x5b]).is_some(), "the udp endpoint, 7003");
-    assert!(find(&found, &[b'6', b':', 127, 0, 0, 1, 0x1b, 0x59]).is_some(), "the DHT's own, 7001");
-}
-
-#[test]
-fn a_node_that_answers_its_ping_is_handed_out() {
-    let server = Server::start(&[]);
-    let node = server.udp_client();
-    let target = format!("6:target20:{HASH}");
-    let alone = node.exchange(&query("find_node", &target));
-    assert_eq!(string(&alone, "nodes"), Some(&b""[..]));
-    let mut ping = [0; 100];
-    let length = node.socket.recv(&mut ping).expect("a ping");
-    let ping = &ping[..length];
-    let transaction = string(ping, "t").expect("a transaction id");
-    assert!(ping.len() == 62 && find(ping, b"1:q4:ping").is_some() && transaction.len() == 8);
-    let pong = [b"d1:rd2:id20:0123456789abcdefghije1:t8:", transaction, b"1:y1:re"].concat();
-    node.socket.send(&pong).expect("it is sent");
-
-    let other = server.udp_client();
-    // Answered in order: once this is, the pong has been read.
-    node.exchange(&query("ping", ""));
-    let found = other.exchange(&query("find_node", &target));
-    let nodes = string(&found, "nodes").expect("nodes");
-    assert_eq!((nodes.len(), &nodes[..20]), (26, &b"0123456789abcdefghij"[..]));
-    let port = node.socket.local_addr().expect("it is bound").port().to_be_bytes();
-    assert_eq!(nodes[20..], [127, 0, 0, 1, port[0], port[1]]);
-}
-
-#[test]
-fn with_a_node_to_join_the_server_asks_it() {
-    let first = Server::start(&[]);
-    let node = first.udp.expect("UDP is on").to_string();
-    let second = Server::start(&["--dht-node", &node]);
-    let mut http = Http::connect(second.http);
-    // It asks at its first tick, and the first server answers at once.
-    let known = |http: &mut Http| http.get("/metrics").body.contains("\nwaypost_dht_nodes 1\n");
-    let mut tries = 0;
-    while !known(&mut http) {
-        tries += 1;
-        assert!(tries < 5000, "the first server is not known");
-        std::thread::yield_now();
-        if tries % 50 == 0 {
-            http = Http::connect(second.http);
+    /// A query; `arguments` are those behind the id.
+    fn ask(&self, name: &str, arguments: &[u8]) -> Vec<u8> {
+        let head = [&b"d1:ad2:id20:"[..], &self.id, arguments].concat();
+        let query =
+            [&head[..], format!("e1:q{}:{name}1:t2:aa1:v4:TE011:y1:qe", name.len()).as_bytes()].concat();
+        self.socket.send_to(&query, self.server).unwrap();
+        loop {
+            let (datagram, from) = self.receive();
+            if !self.answers(&datagram, from) {
+                return datagram;
+            }
         }
     }
-    let client = second.udp_client();
-    let found = client.exchange(&query("find_node", &format!("6:target20:{HASH}")));
-    let nodes = string(&found, "nodes").expect("nodes");
-    let port = first.udp.expect("UDP is on").port().to_be_bytes();
-    assert_eq!(nodes[20..26], [127, 0, 0, 1, port[0], port[1]]);
+
+    /// Answers, if this is a query.
+    fn answers(&self, datagram: &[u8], from: SocketAddr) -> bool {
+        let Ok(Message::Query(query)) = Message::parse(datagram) else { return false };
+        let head = [&b"d1:rd2:id20:"[..], &self.id, b"e1:t"].concat();
+        let length = format!("{}:", query.transaction.len());
+        let answer = [&head[..], length.as_bytes(), query.transaction, b"1:y1:re"].concat();
+        self.socket.send_to(&answer, from).unwrap();
+        true
+    }
+
+    /// Waits until somebody asks something, and answers. Returns who it was.
+    fn wait_for_ping(&self) -> SocketAddr {
+        let (datagram, from) = self.receive();
+        assert!(self.answers(&datagram, from), "{}", datagram.escape_ascii());
+        from
+    }
+
+    fn find_node(&self) -> Vec<SocketAddr> {
+        let answer = self.ask("find_node", &[&b"6:target20:"[..], &self.id].concat());
+        let response = response(&answer);
+        let v4 = response.nodes.iter().map(|node| &node[20..]);
+        let nodes = v4.chain(response.nodes6.iter().map(|node| &node[20..]));
+        nodes.filter_map(compact).map(|(addr, port)| SocketAddr::new(addr.ip(), port)).collect()
+    }
+
+    /// The token for an announce, and the peers.
+    fn get_peers(&self) -> (Vec<u8>, Vec<SocketAddr>) {
+        let answer = self.ask("get_peers", &[&b"9:info_hash20:"[..], &KEY].concat());
+        let token = Dict::parse(&answer).unwrap().dict(b"r").unwrap().bytes(b"token").unwrap().to_vec();
+        (token, values(&answer))
+    }
+
+    fn announce_peer(&self, port: &str, token: &[u8]) -> Vec<u8> {
+        let arguments = [&b"9:info_hash20:"[..], &KEY, port.as_bytes(), b"5:token8:", token].concat();
+        self.ask("announce_peer", &arguments)
+    }
+}
+
+fn response(answer: &[u8]) -> Response<'_> {
+    match Message::parse(answer) {
+        Ok(Message::Response(response)) => response,
+        other => panic!("{other:?}: {}", answer.escape_ascii()),
+    }
+}
+
+/// The peers in an answer to `get_peers`, sorted.
+fn values(answer: &[u8]) -> Vec<SocketAddr> {
+    let Some(at) = answer.windows(9).position(|window| window == b"6:valuesl") else { return Vec::new() };
+    let mut rest = &answer[at + 9..];
+    let mut values = Vec::new();
+    while rest.first() != Some(&b'e') {
+        let (digits, bytes) = if rest.starts_with(b"18:") { (3, 18) } else { (2, 6) };
+        let (addr, port) = compact(&rest[digits..digits + bytes]).unwrap();
+        values.push(SocketAddr::new(addr.ip(), port));
+        rest = &rest[digits + bytes..];
+    }
+    values.sort();
+    values
+}
+
+/// A gauge or counter of the server.
+fn metric(server: &Server, name: &str) -> u64 {
+    let body = server.get("/metrics").body;
+    let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+/// Waits until `ready`, for what no datagram tells of.
+fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !ready() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    (IpAddr::from([127, 0, 0, 1]), port).into()
+}
+
+#[test]
+fn a_ping() {
+    let server = Server::start(&[]);
+    let node = Node::new(server.udp.unwrap(), 1);
+    let pong = node.ask("ping", b"");
+    let response = response(&pong);
+    assert_eq!(response.transaction, b"aa");
+    let (addr, port) = compact(response.ip).unwrap();
+    assert_eq!(SocketAddr::new(addr.ip(), port), node.addr());
+    if server.has_ipv6 {
+        let node = Node::new(server.udp_v6(), 1);
+        let pong = node.ask("ping", b"");
+        let (addr, port) = compact(self::response(&pong).ip).unwrap();
+        assert_eq!(SocketAddr::new(addr.ip(), port), node.addr());
+    }
+}
+
+#[test]
+fn two_nodes_find_each_other() {
+    let server = Server::start(&[]);
+    let v6 = server.has_ipv6.then(|| server.udp_v6());
+    let mut listed = 0;
+    for server_addr in server.udp.into_iter().chain(v6) {
+        let (one, two) = (Node::new(server_addr, 1), Node::new(server_addr, 2));
+        assert_eq!(one.find_node(), []);
+        for node in [&one, &two] {
+            node.find_node();
+            assert_eq!(node.wait_for_ping(), server_addr);
+            listed += 1;
+            wait_until("it is listed", || metric(&server, "waypost_dht_nodes") == listed);
+        }
+        assert_eq!(two.find_node(), [one.addr()]);
+        assert_eq!(one.find_node(), [two.addr()]);
+        // Nobody is pinged again, whatever it asks.
+        let queries = metric(&server, "waypost_dht_queries_total");
+        assert_eq!(queries, listed);
+    }
+}
+
+#[test]
+fn torrents_and_json_find_each_other() {
+    let server = Server::start(&[]);
+    let (one, two) = (Node::new(server.udp.unwrap(), 1), Node::new(server.udp.unwrap(), 2));
+    let (token, found) = one.get_peers();
+    assert_eq!(found, []);
+    response(&one.announce_peer("4:porti7001e", &token));
+    assert_eq!(two.get_peers().1, [local(7001)]);
+    server.post("/announce", r#"{"id":"alice","endpoints":["tcp://:9000","udp://:9001"]}"#);
+    assert_eq!(two.get_peers().1, [local(7001), local(9001)]);
+
+    let refused = one.announce_peer("4:porti7002e", b"01234567");
+    assert!(refused.starts_with(b"d1:eli203e9:bad_tokene2:ip6:"), "{}", refused.escape_ascii());
+    let mut listed = peers(&server.get("/peers").body);
+    listed.sort();
+    let [(id, endpoints), (alice, _)] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((id.as_str(), alice.as_str()), ("127.0.0.1:7001", "alice"));
+    assert!(endpoints.contains("\"udp://127.0.0.1:7001\"") && endpoints.contains("\"tcp://127.0.0.1:7001\""));
+}
+
+#[test]
+fn who_announces_over_ipv6_is_found_over_ipv6() {
+    let server = Server::start(&[]);
+    if !server.has_ipv6 {
+        return println!("no IPv6 here");
+    }
+    let (one, two) = (Node::new(server.udp_v6(), 1), Node::new(server.udp_v6(), 2));
+    let (token, _) = one.get_peers();
+    let implied = [&b"12:implied_porti1e9:info_hash20:"[..], &KEY, b"4:porti1e5:token8:", &token].concat();
+    response(&one.ask("announce_peer", &implied));
+    assert_eq!(two.get_peers().1, [one.addr()]);
+    assert_eq!(Node::new(server.udp.unwrap(), 3).get_peers().1, []);
+}
+
+#[test]
+fn what_is_no_query_gets_silence() {
+    let server = Server::start(&[]);
+    let node = Node::new(server.udp.unwrap(), 1);
+    let pong = node.ask("ping", b"");
+    for datagram in [&pong[..], b"d", b"de", b"d1:eli201e1:xe1:t2:aa1:y1:ee", b"d1:q4:ping1:t2:aa1:y1:qe"] {
+        node.socket.send_to(datagram, node.server).unwrap();
+    }
+    // Datagrams of one socket are answered in order.
+    let answer = node.ask("find_node", b"");
+    assert!(answer.starts_with(b"d1:eli203e11:bad_request"), "{}", answer.escape_ascii());
+}
+
+#[test]
+fn a_server_joins_another() {
+    let wide = Server::start(&[]);
+    let node = Node::new(wide.udp.unwrap(), 1);
+    node.find_node();
+    node.wait_for_ping();
+    wait_until("it is listed", || metric(&wide, "waypost_dht_nodes") == 1);
+    for host in ["127.0.0.1", "localhost"] {
+        let joining = Server::start(&[&format!("--dht-node={host}:{}", wide.udp.unwrap().port())]);
+        assert_eq!(node.wait_for_ping(), joining.udp.unwrap(), "it was told of the node");
+        // Under a name the wide server has two addresses.
+        wait_until("both are listed", || metric(&joining, "waypost_dht_nodes") >= 2);
+    }
+}
+
+#[test]
+fn a_node_to_join_that_has_no_address_is_left_out() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-host");
+    let mut command = waypost();
+    command.args(["serve", "--port=0", "--udp-port=auto", "--dht-node=no host:6881"]);
+    command.stderr(File::create(&path).unwrap());
+    let server = Server::spawn(command);
+    response(&Node::new(server.udp.unwrap(), 1).ask("ping", b""));
+    let warning = fs::read_to_string(&path).unwrap();
+    assert!(warning.contains("--dht-node no host:6881") && warning.lines().count() == 1, "{warning}");
 }

@@ -155,10 +155,9 @@ impl<'s> Dht<'s> {
             return false;
         }
         let side = if addr.is_v4() { &mut self.v4 } else { &mut self.v6 };
-        if response.id != side.own.id {
-            side.ring.list(now, Contact { id: response.id, addr, port }, &mut self.rng);
-        }
-        if let Some((own, _)) = krpc::compact(response.ip) {
+        let node = Contact { id: response.id, addr, port };
+        let is_news = node.id != side.own.id && side.ring.list(now, node, &mut self.rng);
+        if let (true, Some((own, _))) = (is_news, krpc::compact(response.ip)) {
             side.own.vote(addr, own, &mut self.rng);
         }
         // Only those the operator trusts are believed about others, and even these are pinged first.
@@ -197,8 +196,10 @@ impl<'s> Dht<'s> {
             krpc::emit_find_node(&self.own_id(to.0), &transaction, &mut out).ok()?;
             to
         } else {
-            let to =
-                self.candidates.pop().or_else(|| self.v4.ring.due(now)).or_else(|| self.v6.ring.due(now))?;
+            // Those who have proved themselves come first: a flood of forged queries must not keep us from asking them
+            // again in time.
+            let known = self.v4.ring.due(now).or_else(|| self.v6.ring.due(now));
+            let to = known.or_else(|| self.candidates.pop())?;
             let transaction = minter.address_token(now, to.0, Use::Ping(to.1)).0;
             krpc::emit_ping(&self.own_id(to.0), &transaction, &mut out).ok()?;
             to
@@ -236,6 +237,3 @@ fn endpoint(addr: CanonicalAddr, port: u16) -> [u8; 18] {
 fn may_be_node(addr: CanonicalAddr) -> bool {
     addr.is_lan() || (addr.scope() == Scope::Global && !addr.has_special_purpose())
 }
-
-#[cfg(test)]
-mod tests;

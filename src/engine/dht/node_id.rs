@@ -40,7 +40,8 @@ impl OwnId {
     /// Takes note that the node at `voter` sees us at `addr`. When enough parties agree on an address that is not the one known,
     /// it is settled on. Those that say something else in between cancel each other out.
     pub(super) fn vote(&mut self, voter: CanonicalAddr, addr: CanonicalAddr, rng: &mut Rng) {
-        if voter.scope() != Scope::Global || addr.scope() != Scope::Global || self.addr == Some(addr) {
+        let is_possible = addr.scope() == Scope::Global && addr.is_v4() == voter.is_v4();
+        if voter.scope() != Scope::Global || !is_possible || self.addr == Some(addr) {
             return;
         }
         let party = voter.prefix(Level::Wide);
@@ -181,7 +182,10 @@ mod tests {
             own.vote(addr(voter), there, &mut rng);
         }
         assert!(fits(&own.id, there), "it has moved");
-        own.vote(addr("41.0.0.1"), addr("192.168.1.1"), &mut rng);
+        for voter in ["41.0.0.1", "42.0.0.1", "43.0.0.1", "44.0.0.1", "45.0.0.1"] {
+            own.vote(addr(voter), addr("192.168.1.1"), &mut rng);
+            own.vote(addr(voter), addr("2600:1::1"), &mut rng);
+        }
         assert!(fits(&own.id, there));
     }
 }

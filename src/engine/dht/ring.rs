@@ -19,6 +19,8 @@ pub(super) struct Node {
     id: Id,
     addr: CanonicalAddr,
     port: u16,
+    /// Whether its id fits its address.
+    fits: bool,
     /// When it last answered; [`Instant::START`] in a free place.
     answered: Instant,
     /// When it was last pinged.
@@ -30,6 +32,7 @@ impl Node {
         id: [0; 20],
         addr: CanonicalAddr::ZERO,
         port: 0,
+        fits: false,
         answered: Instant::START,
         pinged: Instant::START,
     };
@@ -73,23 +76,27 @@ impl<'s> Ring<'s> {
     }
 
     /// Lists a node that has just answered. Without a free place it takes that of one whose id does not fit its address,
-    /// or else of any.
-    pub(super) fn list(&mut self, now: Instant, node: Contact, rng: &mut Rng) {
+    /// or else of any. Returns whether it was listed: an answer that comes again proves nothing new.
+    pub(super) fn list(&mut self, now: Instant, node: Contact, rng: &mut Rng) -> bool {
         let Contact { id, addr, port } = node;
-        let fresh = Node { id, addr, port, answered: now, pinged: now };
+        let fresh = Node { id, addr, port, fits: fits(&id, addr), answered: now, pinged: now };
         if let Some(known) = self.nodes.iter_mut().find(|known| known.is_at(addr, port)) {
-            *known = fresh;
-            return;
+            let is_news = !known.is_good(now) || known.answered < known.pinged;
+            if is_news {
+                *known = fresh;
+            }
+            return is_news;
         }
         let narrow = addr.prefix(Level::Narrow);
         let is_neighbour = |known: &&Node| known.is_good(now) && known.addr.prefix(Level::Narrow) == narrow;
         if !addr.is_lan() && self.nodes.iter().filter(is_neighbour).count() >= NODES_PER_NARROW {
-            return;
+            return false;
         }
         let free = self.nodes.iter().position(|known| !known.is_good(now));
-        let misfit = || self.nodes.iter().position(|known| !fits(&known.id, known.addr));
+        let misfit = || self.nodes.iter().position(|known| !known.fits);
         let place = free.or_else(misfit).unwrap_or_else(|| rng.below(PLACES) as usize);
         self.nodes.get_mut(place).into_iter().for_each(|node| *node = fresh);
+        true
     }
 
     /// A random choice of good nodes for an asker: LAN nodes for the LAN only, and never itself. Nodes whose ids do not fit
@@ -101,17 +108,18 @@ impl<'s> Ring<'s> {
         port: u16,
         rng: &mut Rng,
     ) -> Vec<Contact, MAX_NODES> {
+        let sees_lan = asker.is_lan();
         let (mut chosen, mut misfits) = (Vec::new(), Vec::<Contact, MAX_NODES>::new());
         let mut place = rng.below(PLACES) as usize;
         let step = (rng.below(PLACES) | 1) as usize;
         for _ in 0..DHT_NODES {
             place = place.wrapping_add(step);
             let Some(node) = self.nodes.get(place % DHT_NODES) else { continue };
-            let shown = node.is_good(now) && (asker.is_lan() || !node.addr.is_lan());
+            let shown = node.is_good(now) && (sees_lan || !node.addr.is_lan());
             if !shown || node.is_at(asker, port) {
                 continue;
             }
-            let list = if fits(&node.id, node.addr) { &mut chosen } else { &mut misfits };
+            let list = if node.fits { &mut chosen } else { &mut misfits };
             let contact = Contact { id: node.id, addr: node.addr, port: node.port };
             if list.push(contact).is_err() && chosen.is_full() {
                 break;
@@ -234,7 +242,9 @@ mod tests {
         let mut storage = Box::new(RingStorage::new());
         let mut ring = Ring::new(&mut storage);
         let rng = &mut Rng::new(HashKey::new([1; 16]));
-        (0..100).for_each(|n| ring.list(Instant::START, contact(&format!("10.0.{n}.1"), 1 + n), rng));
+        for n in 0..100 {
+            ring.list(Instant::START, contact(&format!("10.0.{n}.1"), 1 + n), rng);
+        }
         let mut seen = [0_u32; 101];
         for _ in 0..10_000 {
             ports(&ring, 0, "10.9.9.9", rng).into_iter().for_each(|port| seen[usize::from(port)] += 1);
