@@ -1,5 +1,7 @@
 //! Drawing peers at random.
 
+use core::mem;
+
 use heapless::Vec;
 
 use super::groups::Membership;
@@ -156,8 +158,8 @@ fn bucket(group: u32) -> usize {
 
 /// Draws peers of a population in random order, each at most once.
 enum Draw<'p> {
-    /// Few: a shuffle of them all, one step a draw. `Slot`s as the blocks hold them.
-    Shuffle { order: Vec<u16, MAX_SHUFFLED>, done: usize },
+    /// Few: those not drawn yet, one step a draw.
+    Shuffle { left: Vec<u16, MAX_SHUFFLED> },
     /// Many: a draw that repeats an earlier one is drawn again.
     Reject { drawn: Vec<u32, MAX_EXAMINED>, population: &'p Population },
 }
@@ -168,26 +170,26 @@ impl<'p> Draw<'p> {
         if population.len() as usize > most.saturating_mul(2).min(MAX_SHUFFLED) {
             return Self::Reject { drawn: Vec::new(), population };
         }
-        let mut order = Vec::new();
+        let mut left = Vec::new();
         for block in networks.blocks(population) {
             // There is room for them all.
-            let _ = order.extend_from_slice(block);
+            let _ = left.extend_from_slice(block);
         }
-        Self::Shuffle { order, done: 0 }
+        Self::Shuffle { left }
     }
 
     /// The next `count` peers; fewer when all others have been drawn.
     fn some(&mut self, networks: &Networks<'_>, count: usize, rng: &mut Burst) -> Slots {
         let mut slots = Slots::new();
         match self {
-            Self::Shuffle { order, done } => {
-                while slots.len() < count {
-                    let Some(left) = order.get_mut(*done..) else { break };
+            Self::Shuffle { left } => {
+                while slots.len() < count
+                    && let Some(&last) = left.last()
+                {
                     let pick = rng.below(u32::try_from(left.len()).unwrap_or(0)) as usize;
-                    let Some(&slot) = left.get(pick) else { break };
-                    left.swap(0, pick);
-                    *done = done.saturating_add(1);
-                    let _ = slots.push(Slot(slot));
+                    let Some(place) = left.get_mut(pick) else { break };
+                    let _ = slots.push(Slot(mem::replace(place, last)));
+                    left.pop();
                 }
             }
             Self::Reject { drawn, population } => {
