@@ -14,7 +14,7 @@ cd "$(dirname "$0")"
 . boards/lib.sh
 
 BOARDS="size reproduce emulate packages boot container cross"
-ALL="fmt clippy features shell nostd doc deny fuzz-build $BOARDS test"
+ALL="fmt clippy features shell nostd doc deny fuzz-build clients $BOARDS test"
 FAST="fmt clippy shell nostd test"
 
 # Crates of cargo's that are installed when they are missing.
@@ -94,6 +94,12 @@ stage_fuzz-build() {
     "fuzz/target/debug/$(basename "$corpus")" -runs=0 "$corpus" 2>/dev/null ||
       fail "the corpus of $(basename "$corpus") fails"
   done
+}
+
+# libtorrent and aria2 find each other through the server.
+stage_clients() {
+  cargo build --locked
+  tests/clients/run.sh -b target/debug/waypost
 }
 
 # The binary of each board, its size, and the memory it has resident.

@@ -128,6 +128,7 @@ fn metric(server: &Server, name: &str) -> u64 {
 }
 
 /// Waits until `ready`, for what no datagram tells of.
+#[expect(clippy::disallowed_methods, reason = "a test must end")]
 fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !ready() {

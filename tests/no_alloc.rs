@@ -201,13 +201,23 @@ fn ask(connection: &mut Connection, engine: &mut Engine<'_>, now: Instant, mut r
 /// The connect request of the UDP tracker (BEP 15).
 const CONNECT: [u8; 16] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
 
-/// Datagrams of the UDP tracker and of STUN, good and bad.
+/// Datagrams of the UDP tracker, of STUN and of KRPC, good and bad.
 fn binary_datagrams(connection_id: &[u8]) -> Vec<Vec<u8>> {
     let stun = |attributes: &[u8]| {
         let head = [0, 1, 0, attributes.len() as u8, 0x21, 0x12, 0xa4, 0x42];
         [&head[..], &[7; 12], attributes].concat()
     };
     let mut datagrams = vec![CONNECT.to_vec(), stun(&[]), stun(&[0, 3, 0, 0]), stun(&[0, 3, 0])];
+    // KRPC, whose queries need no proof of the address but for the last one.
+    for query in [
+        "d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe",
+        "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz1234564:wantl2:n42:n6ee1:q9:find_node1:t2:aa1:y1:qe",
+        "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers1:t2:aa1:y1:qe",
+        "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234564:porti1e5:token8:01234567e1:q13:announce_peer1:t2:aa1:y1:qe",
+        "d1:ad2:id20:abcdefghij0123456789e1:q4:vote1:t2:aa1:y1:qe",
+    ] {
+        datagrams.push(query.into());
+    }
     for id in 0..IDS as u16 {
         let request = |connection_id: &[u8], action: u8, body: &[&[u8]]| {
             [connection_id, &[0, 0, 0, action, 1, 2, 3, 4], &body.concat()].concat()

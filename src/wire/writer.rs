@@ -134,15 +134,21 @@ impl<'b> Writer<'b> {
     pub fn put_ip(&mut self, addr: CanonicalAddr) -> Result<(), Full> {
         match addr.ip() {
             IpAddr::V4(ip) => {
-                let [a, b, c, d] = ip.octets();
-                self.put_decimal(a.into())?;
-                for octet in [b, c, d] {
-                    self.put(b".")?;
-                    self.put_decimal(octet.into())?;
-                }
-                Ok(())
+                let [a, others @ ..] = ip.octets();
+                self.put_octet(a)?;
+                others.iter().try_for_each(|&octet| self.put(b".").and_then(|()| self.put_octet(octet)))
             }
             IpAddr::V6(ip) => fmt::Write::write_fmt(self, format_args!("{ip}")).map_err(|fmt::Error| Full),
+        }
+    }
+
+    /// Writes a number of three digits at most: trackers write four of them for every announce.
+    fn put_octet(&mut self, octet: u8) -> Result<(), Full> {
+        let digit = |value: u8| b'0'.wrapping_add(value % 10);
+        match octet {
+            100.. => self.put(&[digit(octet / 100), digit(octet / 10), digit(octet)]),
+            10.. => self.put(&[digit(octet / 10), digit(octet)]),
+            _ => self.put(&[digit(octet)]),
         }
     }
 
@@ -178,6 +184,13 @@ mod tests {
         let mut writer = Writer::new(&mut buffer);
         write(&mut writer).unwrap();
         std::str::from_utf8(writer.written()).unwrap().into()
+    }
+
+    #[test]
+    fn octets() {
+        for octet in 0..=255 {
+            assert_eq!(text(|w| w.put_octet(octet)), std::format!("{octet}"));
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl PeerTable<'_> {
         if self.len() == self.capacity() {
             let victim = self.victim(origin, rng).ok_or(NoPlace)?;
             self.evictions = self.evictions.saturating_add(1);
-            self.remove(Slot(victim));
+            self.remove(Slot::of(victim));
         }
         Ok(())
     }

@@ -61,7 +61,18 @@ const EXPIRY_WAVE: usize = 8;
 
 /// A place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slot(u32);
+pub struct Slot(u16);
+
+impl Slot {
+    /// The place of row number `row`; there are at most 65,536.
+    fn of(row: u32) -> Self {
+        Self(u16::try_from(row).unwrap_or(u16::MAX))
+    }
+
+    const fn row(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 /// The places of a sample.
 pub type Slots = Vec<Slot, MAX_SAMPLE>;
@@ -228,7 +239,7 @@ impl<'s> PeerTable<'s> {
     pub fn find(&mut self, now: Instant, network: NetworkKey, id: PeerId<'_>) -> Option<Slot> {
         let slot = self.lookup(network, id)?;
         if self.is_live(slot, now) {
-            return Some(Slot(slot));
+            return Some(Slot::of(slot));
         }
         self.bury(slot);
         None
@@ -236,12 +247,12 @@ impl<'s> PeerTable<'s> {
 
     /// The source address of a peer's last announce.
     pub fn source(&self, slot: Slot) -> CanonicalAddr {
-        self.peer(slot.0).source
+        self.peer(slot.row()).source
     }
 
     /// What an owner token is made of: network, id and the moment of registration.
     pub fn registration(&self, slot: Slot) -> (NetworkKey, PeerId<'_>, Instant) {
-        let peer = self.peer(slot.0);
+        let peer = self.peer(slot.row());
         (self.networks.key(peer.network), peer.record.id(), peer.born)
     }
 
@@ -266,12 +277,12 @@ impl<'s> PeerTable<'s> {
         self.enrol(slot, origin.as_ref());
         self.wheel.set(slot, expires);
         self.activity.count(now, None);
-        Ok(Slot(slot))
+        Ok(Slot::of(slot))
     }
 
     /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.
     pub fn refresh(&mut self, now: Instant, slot: Slot, record: &Record<'_>) {
-        let slot = slot.0;
+        let slot = slot.row();
         let moved = record.source != self.peer(slot).source;
         if moved {
             self.move_house(slot, record.source);
@@ -303,7 +314,7 @@ impl<'s> PeerTable<'s> {
 
     /// Removes the peer at `slot`.
     pub fn remove(&mut self, slot: Slot) {
-        let slot = slot.0;
+        let slot = slot.row();
         self.touch(slot);
         let &Peer { seen, tag, .. } = self.peer(slot);
         self.activity.forget(seen);
@@ -326,15 +337,15 @@ impl<'s> PeerTable<'s> {
     }
 
     fn view_for(&self, slot: Slot, now: Instant, viewer: Viewer, schemes: &[&str]) -> Option<PeerView<'_>> {
-        let peer = self.peers.get(slot.0 as usize)?;
-        PeerView::new(peer, self.far.get(slot.0 as usize)?, now, viewer, schemes)
+        let peer = self.peers.get(slot.row() as usize)?;
+        PeerView::new(peer, self.far.get(slot.row() as usize)?, now, viewer, schemes)
     }
 
     /// One address of the peer at `slot`, which must have been drawn for `viewer`: of its first endpoint of the wanted
     /// transport and families, or else of its first one of the families. `None` if it has none.
     #[inline]
     pub fn contact(&self, slot: Slot, viewer: Viewer, query: ContactsQuery) -> Option<Contact> {
-        let peer = self.peer(slot.0);
+        let peer = self.peer(slot.row());
         let direct = peer.direct.contact(peer.reach, || peer.source, query);
         direct.or_else(|| best(&mut self.view_for(slot, Instant::START, viewer, &[])?.endpoints(), query))
     }
@@ -342,7 +353,7 @@ impl<'s> PeerTable<'s> {
     /// The same in compact form, if it is IPv4 and the row's first line tells it.
     #[inline]
     pub fn compact_v4(&self, slot: Slot, query: ContactsQuery) -> Option<[u8; 6]> {
-        let peer = self.peer(slot.0);
+        let peer = self.peer(slot.row());
         peer.direct.compact_v4(peer.reach, query)
     }
 
@@ -354,19 +365,19 @@ impl<'s> PeerTable<'s> {
 
     /// The same of the network of the peer at `slot`.
     pub fn counts_around(&self, slot: Slot, viewer: CanonicalAddr) -> Counts {
-        self.networks.counts(self.peer(slot.0).network, Viewer::new(viewer))
+        self.networks.counts(self.peer(slot.row()).network, Viewer::new(viewer))
     }
 
     /// Takes note that the peer at `slot` says that it has finished.
     pub fn count_completed(&mut self, slot: Slot) {
-        let network = self.peer(slot.0).network;
+        let network = self.peer(slot.row()).network;
         self.networks.count_completed(network);
     }
 
     /// Removes the peer at `slot`, which has expired.
     fn bury(&mut self, slot: u32) {
         self.expirations = self.expirations.saturating_add(1);
-        self.remove(Slot(slot));
+        self.remove(Slot::of(slot));
     }
 
     /// Has what the removal of the peer at `slot` looks at fetched into the cache, without waiting for it. In a large
@@ -388,7 +399,7 @@ impl<'s> PeerTable<'s> {
 
     /// The network with this key. `member`, if there is one, must be of it: that saves the search.
     fn network(&self, key: NetworkKey, member: Option<Slot>) -> Option<u32> {
-        member.map(|slot| self.peer(slot.0).network).or_else(|| self.networks.find(key))
+        member.map(|slot| self.peer(slot.row()).network).or_else(|| self.networks.find(key))
     }
 
     fn is_live(&self, slot: u32, now: Instant) -> bool {

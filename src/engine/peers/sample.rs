@@ -1,5 +1,7 @@
 //! Drawing peers at random.
 
+use core::mem;
+
 use heapless::Vec;
 
 use super::groups::Membership;
@@ -27,7 +29,7 @@ const _: () = assert!(MAX_EXAMINED >= SAMPLE_EXAMINED_AT_LEAST);
 struct Wanted<'q> {
     now: Instant,
     viewer: Viewer,
-    excluded: Option<u32>,
+    excluded: Option<Slot>,
     /// Only those with an endpoint of these schemes; all if empty.
     schemes: &'q [&'q str],
 }
@@ -48,11 +50,11 @@ impl PeerTable<'_> {
     ) -> Slots {
         let Some(network) = self.networks.find(query.network) else { return Slots::new() };
         let viewer = Viewer::new(viewer);
-        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id));
+        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
         let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes };
         let slots =
             self.draw(&self.networks.population(network, viewer.classes()), query.limit, &wanted, rng);
-        slots.iter().for_each(|slot| self.peer(slot.0).record.touch());
+        slots.iter().for_each(|slot| self.peer(slot.row()).record.touch());
         slots
     }
 
@@ -68,7 +70,7 @@ impl PeerTable<'_> {
     ) -> Slots {
         let Some(network) = self.network(network, exclude) else { return Slots::new() };
         let viewer = Viewer::new(viewer);
-        let wanted = Wanted { now, viewer, excluded: exclude.map(|slot| slot.0), schemes: &[] };
+        let wanted = Wanted { now, viewer, excluded: exclude, schemes: &[] };
         let classes = viewer.classes_of(query.families);
         self.draw(&self.networks.population(network, classes), query.limit, &wanted, rng)
     }
@@ -91,13 +93,13 @@ impl PeerTable<'_> {
             }
             left = left.saturating_sub(wave.len());
             // In a large table most of them are in no cache: so all are fetched at the same time, not one after the other.
-            wave.iter().for_each(|slot| self.peer(slot.0).touch());
+            wave.iter().for_each(|slot| self.peer(slot.row()).touch());
             for slot in wave {
-                let peer = self.peer(slot.0);
+                let peer = self.peer(slot.row());
                 if !self.is_wanted(slot, peer, wanted) {
                     continue;
                 }
-                let others = chosen.iter().map(|other| self.peer(other.0).groups);
+                let others = chosen.iter().map(|other| self.peer(other.row()).groups);
                 let list = if spread.takes(peer.groups, others) { &mut chosen } else { &mut put_aside };
                 // When the list of those put aside is full, it needs no more.
                 let _ = list.push(slot);
@@ -110,7 +112,7 @@ impl PeerTable<'_> {
 
     fn is_wanted(&self, slot: Slot, peer: &Peer, wanted: &Wanted<'_>) -> bool {
         wanted.now < peer.expires
-            && Some(slot.0) != wanted.excluded
+            && Some(slot) != wanted.excluded
             && (wanted.schemes.is_empty()
                 || self.view_for(slot, wanted.now, wanted.viewer, wanted.schemes).is_some())
     }
@@ -156,8 +158,8 @@ fn bucket(group: u32) -> usize {
 
 /// Draws peers of a population in random order, each at most once.
 enum Draw<'p> {
-    /// Few: a shuffle of them all, one step a draw. `Slot`s as the blocks hold them.
-    Shuffle { order: Vec<u16, MAX_SHUFFLED>, done: usize },
+    /// Few: those not drawn yet, one step a draw.
+    Shuffle { left: Vec<u16, MAX_SHUFFLED> },
     /// Many: a draw that repeats an earlier one is drawn again.
     Reject { drawn: Vec<u32, MAX_EXAMINED>, population: &'p Population },
 }
@@ -168,26 +170,26 @@ impl<'p> Draw<'p> {
         if population.len() as usize > most.saturating_mul(2).min(MAX_SHUFFLED) {
             return Self::Reject { drawn: Vec::new(), population };
         }
-        let mut order = Vec::new();
+        let mut left = Vec::new();
         for block in networks.blocks(population) {
             // There is room for them all.
-            let _ = order.extend_from_slice(block);
+            let _ = left.extend_from_slice(block);
         }
-        Self::Shuffle { order, done: 0 }
+        Self::Shuffle { left }
     }
 
     /// The next `count` peers; fewer when all others have been drawn.
     fn some(&mut self, networks: &Networks<'_>, count: usize, rng: &mut Burst) -> Slots {
         let mut slots = Slots::new();
         match self {
-            Self::Shuffle { order, done } => {
-                while slots.len() < count {
-                    let Some(left) = order.get_mut(*done..) else { break };
+            Self::Shuffle { left } => {
+                while slots.len() < count
+                    && let Some(&last) = left.last()
+                {
                     let pick = rng.below(u32::try_from(left.len()).unwrap_or(0)) as usize;
-                    let Some(&slot) = left.get(pick) else { break };
-                    left.swap(0, pick);
-                    *done = done.saturating_add(1);
-                    let _ = slots.push(Slot(slot.into()));
+                    let Some(place) = left.get_mut(pick) else { break };
+                    let _ = slots.push(Slot(mem::replace(place, last)));
+                    left.pop();
                 }
             }
             Self::Reject { drawn, population } => {
@@ -204,7 +206,7 @@ impl<'p> Draw<'p> {
                 }
                 let numbers = drawn.get(start..).unwrap_or_default();
                 let members = numbers.iter().filter_map(|&number| networks.member(population, number));
-                slots.extend(members.take(MAX_SAMPLE).map(|slot| Slot(slot.into())));
+                slots.extend(members.take(MAX_SAMPLE).map(Slot));
             }
         }
         slots

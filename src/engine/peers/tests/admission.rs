@@ -240,7 +240,7 @@ fn random_run(seed: u8) {
         let before = model.clone();
         let (was_full, evictions) = (model.len() == capacity, b.table.evictions());
         let slot = b.try_announce(0, &id, &source, ttl_s, &[PUBLIC]);
-        if let Some(Slot(slot)) = slot {
+        if let Some(slot) = slot.map(Slot::row) {
             let &Peer { source, expires, protected, .. } = b.table.peer(slot);
             model.insert(id.clone(), Known { source, expires, protected });
         }
@@ -292,7 +292,7 @@ fn who_has_to_go_is_random() {
     let origin = b.table.groups.origin(addr("99.0.0.1"));
     for _ in 0..4000 {
         let victim = b.table.victim(origin.as_ref(), &mut b.rng).expect("all are open");
-        evicted[b.table.registration(Slot(victim)).1.as_str().parse::<usize>().unwrap()] += 1;
+        evicted[b.table.registration(Slot::of(victim)).1.as_str().parse::<usize>().unwrap()] += 1;
     }
     // Six standard deviations of a binomial draw with p = 1/8.
     assert!(evicted.iter().all(|&times| times.abs_diff(500) < 126), "{evicted:?}");

@@ -117,7 +117,15 @@ fn contacts(
 ) -> Vec<Contact> {
     let excluded = excluded.map(|id| find(b, network, id).expect("it is there"));
     let slots = b.table.sample_contacts(b.now, key(network), query, viewer, excluded, &mut b.rng);
-    let contact = |&slot| b.table.contact(slot, Viewer::new(viewer), query).expect("an address to show");
+    let contact = |&slot: &Slot| {
+        let (addr, port) = b.table.contact(slot, Viewer::new(viewer), query).expect("an address to show");
+        if let Some(compact) = b.table.compact_v4(slot, query) {
+            let mut bytes = [0; 6];
+            Writer::new(&mut bytes).put_compact(addr, port).expect("an IPv4 address");
+            assert_eq!(compact, bytes);
+        }
+        (addr, port)
+    };
     slots.iter().map(contact).collect()
 }
 
@@ -184,6 +192,17 @@ fn contacts_and_counts_agree_with_a_model_under_random_operations() {
                 model.check(b, network, step);
             }
         }
+    }
+}
+
+#[test]
+fn an_address_stays_the_announced_one_wherever_it_is_announced_from() {
+    let b = &mut Bench::new::<4>(4, 1);
+    let query = ContactsQuery { limit: 1, families: Families::V6, transport: Transport::Udp };
+    for source in ["2001:db8:77::1", "2001:db8:78::1", "198.51.100.7"] {
+        b.announce("a", source, &["udp://[2001:db8:77::1]:1"]);
+        let told = contacts(b, 0, query, addr(STRANGER), None);
+        assert_eq!(told, [(addr("2001:db8:77::1"), 1)], "{source}");
     }
 }
 

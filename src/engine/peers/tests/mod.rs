@@ -1,4 +1,4 @@
-//! Behaviour of the whole table: lifetimes, views; below, admission and sampling.
+//! Behaviour of the whole table: lifetimes, views; below, admission, sampling and contacts.
 
 mod admission;
 mod contacts;
