@@ -196,6 +196,8 @@ mod tests {
                 ("announce-limit", "60000"),
                 ("pow", "off"),
                 ("trusted-proxy", "10.0.0.0/8"),
+                ("dht-node", "[2001:db8::7]:6881"),
+                ("dht-node", "dht.example:1024"),
                 ("network", "chess.club"),
                 ("service", "my-chat2"),
                 ("require-signed", "true"),
@@ -211,6 +213,7 @@ mod tests {
         assert_eq!((engine.queries_per_minute, engine.announces_per_minute), (0, 60_000));
         assert!(engine.require_signed && engine.stable_samples && engine.allow_foreign_endpoints);
         assert_eq!((engine.networks.len(), engine.trusted_proxies.len()), (1, 1));
+        assert_eq!(config.dht_nodes, ["[2001:db8::7]:6881", "dht.example:1024"]);
         assert_eq!(load(&[("udp-port", "auto")], &[]).unwrap().udp_port, Some(0));
         let commas = load(&[], &[("BIND", "127.0.0.1, ::1")]).unwrap();
         assert_eq!(commas.bind.len(), 2);
@@ -250,6 +253,11 @@ mod tests {
             ("pow", "20"),
             ("trusted-proxy", "10.0.0.0/33"),
             ("trusted-proxy", "proxy"),
+            ("dht-node", "dht.example"),
+            ("dht-node", ":6881"),
+            ("dht-node", "dht.example:"),
+            ("dht-node", "dht.example:65536"),
+            ("dht-node", "dht.example:1023"),
             ("network", "a b"),
             ("network", ""),
             ("service", "_chat"),

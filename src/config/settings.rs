@@ -8,7 +8,9 @@ use heapless::Vec;
 use super::{Config, Name, Origin};
 use crate::engine::settings::Cidr;
 use crate::id::NetworkKey;
-use crate::limits::{HIGHEST_MAX_TTL_S, HIGHEST_RATE_PER_MINUTE, MAX_PEERS, MAX_SERVICE_BYTES, MIN_TTL_S};
+use crate::limits::{
+    HIGHEST_MAX_TTL_S, HIGHEST_RATE_PER_MINUTE, LOWEST_CLIENT_PORT, MAX_PEERS, MAX_SERVICE_BYTES, MIN_TTL_S,
+};
 
 /// One setting: its name and its rule.
 pub struct Setting {
@@ -182,8 +184,12 @@ fn trusted_proxy(config: &mut Config, text: &str) -> Result<(), Problem> {
 /// name service may come up after it.
 fn dht_node(config: &mut Config, text: &str) -> Result<(), Problem> {
     let (host, port) = text.rsplit_once(':').unwrap_or_default();
-    if host.is_empty() || number(port, 1..=u16::MAX, "").is_err() {
-        return Err("must be host:port, as in 198.51.100.7:6881 or [2001:db8::7]:6881".into());
+    // What comes from lower ports is not read.
+    if host.is_empty() || number(port, LOWEST_CLIENT_PORT..=u16::MAX, "").is_err() {
+        return Err(
+            "must be host:port, as in 198.51.100.7:6881 or [2001:db8::7]:6881, the port 1024 or higher"
+                .into(),
+        );
     }
     push(&mut config.dht_nodes, text.into())
 }

@@ -79,15 +79,15 @@ fn answer_batch(
     Batch::Done
 }
 
-/// Sends what the engine has to ask others, through the first socket of their family. What does not leave is lost.
+/// Sends what the engine has to ask others, through the first socket of their family that reaches them: one that is bound
+/// to the loopback interface does not reach the LAN. What does not leave is lost.
 pub(super) fn transmit(sockets: &[UdpSocket], engine: &mut Engine<'_>, now: Instant) {
     let mut query = [0; MAX_UDP_REPLY_BYTES];
     while let Some((to, length)) = engine.poll_transmit(now, &mut query) {
         let is_same_family =
             |socket: &&UdpSocket| socket.local_addr().is_ok_and(|own| own.is_ipv4() == to.is_ipv4());
-        if let (Some(socket), Some(query)) = (sockets.iter().find(is_same_family), query.get(..length)) {
-            let _ = socket.send_to(query, to);
-        }
+        let query = query.get(..length).unwrap_or_default();
+        let _ = sockets.iter().filter(is_same_family).any(|socket| socket.send_to(query, to).is_ok());
     }
 }
 

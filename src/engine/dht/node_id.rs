@@ -38,15 +38,16 @@ impl OwnId {
     }
 
     /// Takes note that the node at `voter` sees us at `addr`. When enough parties agree on an address that is not the one known,
-    /// it is settled on. Those that say something else in between cancel each other out.
+    /// it is settled on. Those that say something else in between cancel each other out, and those that see us where we are
+    /// count as such: a few liars do not outvote many others.
     pub(super) fn vote(&mut self, voter: CanonicalAddr, addr: CanonicalAddr, rng: &mut Rng) {
         let is_possible = addr.scope() == Scope::Global && addr.is_v4() == voter.is_v4();
-        if voter.scope() != Scope::Global || !is_possible || self.addr == Some(addr) {
+        if voter.scope() != Scope::Global || !is_possible {
             return;
         }
         let party = voter.prefix(Level::Wide);
         if self.candidate != Some(addr) {
-            if self.votes.pop().is_some() {
+            if self.votes.pop().is_some() || self.addr == Some(addr) {
                 return;
             }
             self.candidate = Some(addr);
@@ -187,5 +188,11 @@ mod tests {
             own.vote(addr(voter), addr("2600:1::1"), &mut rng);
         }
         assert!(fits(&own.id, there));
+        let settled = own.id;
+        for n in 0..200 {
+            let voter = addr(&std::format!("{}.{n}.0.1", 50 + n % 2));
+            own.vote(voter, if n % 2 == 0 { here } else { there }, &mut rng);
+        }
+        assert_eq!(own.id, settled, "liars who agree, and as many who see us where we are");
     }
 }

@@ -76,7 +76,7 @@ impl<'s> Ring<'s> {
     }
 
     /// Lists a node that has just answered. Without a free place it takes that of one whose id does not fit its address,
-    /// or else of any. Returns whether it was listed: an answer that comes again proves nothing new.
+    /// or else, if its own fits, of any. Returns whether it was listed: an answer that comes again proves nothing new.
     pub(super) fn list(&mut self, now: Instant, node: Contact, rng: &mut Rng) -> bool {
         let Contact { id, addr, port } = node;
         let fresh = Node { id, addr, port, fits: fits(&id, addr), answered: now, pinged: now };
@@ -94,9 +94,9 @@ impl<'s> Ring<'s> {
         }
         let free = self.nodes.iter().position(|known| !known.is_good(now));
         let misfit = || self.nodes.iter().position(|known| !known.fits);
-        let place = free.or_else(misfit).unwrap_or_else(|| rng.below(PLACES) as usize);
-        self.nodes.get_mut(place).into_iter().for_each(|node| *node = fresh);
-        true
+        let any = || fresh.fits.then(|| rng.below(PLACES) as usize);
+        let place = free.or_else(misfit).or_else(any).and_then(|place| self.nodes.get_mut(place));
+        place.map(|place| *place = fresh).is_some()
     }
 
     /// A random choice of good nodes for an asker: LAN nodes for the LAN only, and never itself. Nodes whose ids do not fit
@@ -235,6 +235,22 @@ mod tests {
             assert_eq!(shown.len(), 8);
             assert!(shown.is_superset(&fitting), "{shown:?}");
         }
+    }
+
+    #[test]
+    fn who_does_not_fit_takes_no_place_of_who_does() {
+        let mut storage = Box::new(RingStorage::new());
+        let mut ring = Ring::new(&mut storage);
+        let rng = &mut Rng::new(HashKey::new([1; 16]));
+        // Those of the LAN always fit.
+        for n in 1..=DHT_NODES {
+            assert!(ring.list(Instant::START, contact("192.168.0.1", 1 + u16::try_from(n).unwrap()), rng));
+        }
+        for n in 0..100 {
+            assert!(!ring.list(Instant::START, contact(&format!("20.{n}.0.1"), 1), rng), "{n}");
+        }
+        assert!(ring.nodes.iter().all(|node| node.addr.is_lan()));
+        assert!(ring.list(Instant::START, contact("192.168.0.2", 1), rng), "who fits may");
     }
 
     #[test]
