@@ -1,11 +1,9 @@
 //! Drawing peers at random.
 
-use core::mem;
-
 use heapless::Vec;
 
 use super::groups::Membership;
-use super::networks::{Networks, Population};
+use super::networks::Population;
 use super::peer::Peer;
 use super::reach::Viewer;
 use super::{PeerTable, Slot, Slots};
@@ -83,18 +81,16 @@ impl PeerTable<'_> {
         }
         let mut left = limit.saturating_mul(SAMPLE_EXAMINED_PER_PEER).max(SAMPLE_EXAMINED_AT_LEAST);
         let rng = &mut rng.burst();
-        let mut draw = Draw::new(&self.networks, population, left);
+        let mut draw = Draw::new(self, population, left);
         let mut spread = Spread::new();
         let mut put_aside = Slots::new();
         while chosen.len() < limit && left > 0 {
-            let wave = draw.some(&self.networks, limit.saturating_sub(chosen.len()).min(left), rng);
+            let wave = draw.some(self, limit.saturating_sub(chosen.len()).min(left), rng);
             if wave.is_empty() {
                 break;
             }
             left = left.saturating_sub(wave.len());
-            // In a large table most of them are in no cache: so all are fetched at the same time, not one after the other.
-            wave.iter().for_each(|slot| self.peer(slot.row()).touch());
-            for slot in wave {
+            for slot in wave.iter().copied().map(Slot) {
                 let peer = self.peer(slot.row());
                 if !self.is_wanted(slot, peer, wanted) {
                     continue;
@@ -157,58 +153,75 @@ fn bucket(group: u32) -> usize {
 }
 
 /// Draws peers of a population in random order, each at most once.
-enum Draw<'p> {
-    /// Few: those not drawn yet, one step a draw.
-    Shuffle { left: Vec<u16, MAX_SHUFFLED> },
-    /// Many: a draw that repeats an earlier one is drawn again.
-    Reject { drawn: Vec<u32, MAX_EXAMINED>, population: &'p Population },
+struct Draw<'p> {
+    population: &'p Population,
+    /// Few peers: all of them, of which the first `left` have not been drawn. Many: those last drawn.
+    pool: [u16; MAX_SHUFFLED],
+    left: usize,
+    /// Many peers: the numbers of all that have been drawn.
+    drawn: Vec<u32, MAX_EXAMINED>,
+    is_few: bool,
 }
 
 impl<'p> Draw<'p> {
-    /// A draw of up to `most` from `population`. Above twice as many peers, a draw is new more often than not.
-    fn new(networks: &Networks<'_>, population: &'p Population, most: usize) -> Self {
-        if population.len() as usize > most.saturating_mul(2).min(MAX_SHUFFLED) {
-            return Self::Reject { drawn: Vec::new(), population };
+    /// A draw of up to `most` from `population`. Above twice as many peers, a random one has not been drawn more often than
+    /// not.
+    fn new(table: &PeerTable<'_>, population: &'p Population, most: usize) -> Self {
+        let is_few = population.len() as usize <= most.saturating_mul(2).min(MAX_SHUFFLED);
+        let mut draw = Self { population, pool: [0; MAX_SHUFFLED], left: 0, drawn: Vec::new(), is_few };
+        if is_few {
+            for block in table.networks.blocks(population) {
+                let end = draw.left.saturating_add(block.len());
+                // There is room for them all.
+                draw.pool.get_mut(draw.left..end).into_iter().for_each(|place| place.copy_from_slice(block));
+                draw.left = end;
+            }
         }
-        let mut left = Vec::new();
-        for block in networks.blocks(population) {
-            // There is room for them all.
-            let _ = left.extend_from_slice(block);
-        }
-        Self::Shuffle { left }
+        draw
     }
 
-    /// The next `count` peers; fewer when all others have been drawn.
-    fn some(&mut self, networks: &Networks<'_>, count: usize, rng: &mut Burst) -> Slots {
-        let mut slots = Slots::new();
-        match self {
-            Self::Shuffle { left } => {
-                while slots.len() < count
-                    && let Some(&last) = left.last()
-                {
-                    let pick = rng.below(u32::try_from(left.len()).unwrap_or(0)) as usize;
-                    let Some(place) = left.get_mut(pick) else { break };
-                    let _ = slots.push(Slot(mem::replace(place, last)));
-                    left.pop();
-                }
-            }
-            Self::Reject { drawn, population } => {
-                let start = drawn.len();
-                while drawn.len().saturating_sub(start) < count {
-                    let number = rng.below(population.len());
-                    if drawn.contains(&number) {
-                        continue;
-                    }
-                    if drawn.push(number).is_err() {
-                        break;
-                    }
-                    networks.touch(population, number);
-                }
-                let numbers = drawn.get(start..).unwrap_or_default();
-                let members = numbers.iter().filter_map(|&number| networks.member(population, number));
-                slots.extend(members.take(MAX_SAMPLE).map(Slot));
+    /// The next `count` peers; fewer when all others have been drawn. In a large table most of them are in no cache: so all
+    /// are fetched at the same time, not one after the other.
+    fn some(&mut self, table: &PeerTable<'_>, count: usize, rng: &mut Burst) -> &[u16] {
+        if self.is_few { self.shuffle(table, count, rng) } else { self.search(table, count, rng) }
+    }
+
+    /// A step of a shuffle for each peer: it changes places with the last that has not been drawn.
+    fn shuffle(&mut self, table: &PeerTable<'_>, count: usize, rng: &mut Burst) -> &[u16] {
+        let end = self.left;
+        self.left = end.saturating_sub(count);
+        let pool = self.pool.get_mut(..end).unwrap_or_default();
+        for last in (self.left..end).rev() {
+            let bound = u32::try_from(last).unwrap_or(0).saturating_add(1);
+            let pick = rng.below(bound) as usize;
+            if let (Some(&slot), Some(&other)) = (pool.get(pick), pool.get(last)) {
+                pool.get_mut(pick).into_iter().for_each(|place| *place = other);
+                pool.get_mut(last).into_iter().for_each(|place| *place = slot);
+                table.peer(slot.into()).touch();
             }
         }
-        slots
+        pool.get(self.left..).unwrap_or_default()
+    }
+
+    /// Random numbers that have not been drawn, and the peers with these.
+    fn search(&mut self, table: &PeerTable<'_>, count: usize, rng: &mut Burst) -> &[u16] {
+        let start = self.drawn.len();
+        while self.drawn.len().saturating_sub(start) < count {
+            let number = rng.below(self.population.len());
+            if self.drawn.contains(&number) {
+                continue;
+            }
+            if self.drawn.push(number).is_err() {
+                break;
+            }
+            table.networks.touch(self.population, number);
+        }
+        let numbers = self.drawn.get(start..).unwrap_or_default();
+        for (place, &number) in self.pool.iter_mut().zip(numbers) {
+            // Every number has a member.
+            *place = table.networks.member(self.population, number).unwrap_or(0);
+            table.peer((*place).into()).touch();
+        }
+        self.pool.get(..numbers.len()).unwrap_or_default()
     }
 }
