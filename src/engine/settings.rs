@@ -122,6 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn a_tracked_peer_lives_for_two_intervals() {
+        for (peer_ttl_s, max_ttl_s, life_s, interval_s) in [
+            (300, 3600, 600, 300),
+            (300, 600, 600, 300),
+            (300, 599, 599, 299),
+            (300, 300, 300, 150),
+            (30, 30, 30, 15),
+            (86_400, 86_400, 86_400, 43_200),
+        ] {
+            let settings = Settings { peer_ttl_s, max_ttl_s, ..Settings::default() };
+            let told = (settings.tracker_life_s(), settings.tracker_interval_s());
+            assert_eq!(told, (life_s, interval_s), "{peer_ttl_s} of {max_ttl_s}");
+        }
+    }
+
+    #[test]
     fn blocks_hold_their_addresses() {
         let block = Cidr::parse("10.1.0.0/16").unwrap();
         assert!(block.contains(addr("10.1.255.1")) && block.contains(addr("::ffff:10.1.0.1")));
