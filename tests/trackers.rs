@@ -154,10 +154,11 @@ fn the_json_announce_is_beside_the_tracker() {
     http.send(&format!("HEAD /announce?{INFO_HASH}&port=7001 HTTP/1.1\r\nHost: test\r\n\r\n"));
     let head = http.try_response(false).unwrap();
     assert_eq!((head.status, head.header("allow")), (405, Some("GET, POST, OPTIONS")));
-    http.send(&format!(
-        "GET /announce?{INFO_HASH}&port=7001 HTTP/1.1\r\nHost: test\r\nOrigin: http://other.example\r\n\r\n"
-    ));
-    assert_eq!(http.response().status, 403);
+    // What a page of another site can make a browser ask: by a script, and as an image.
+    for field in ["Origin: http://other.example", "Accept-Language: en"] {
+        http.send(&format!("GET /announce?{INFO_HASH}&port=7001 HTTP/1.1\r\nHost: test\r\n{field}\r\n\r\n"));
+        assert_eq!(http.response().status, 403, "{field}");
+    }
     assert_eq!(server.get("/peers").peer_ids(), ["alice"]);
 }
 

@@ -119,7 +119,7 @@ pub(super) fn admit(head: &Head<'_>, source: &Source) -> Result<Action, Refusal>
     let route = route.ok_or(Refusal::new(404, "bad_request", "there is nothing at that path"))?;
     let admitted = match head.method {
         Method::Options => return Ok(Action::Describe(Some(route))),
-        Method::Get | Method::Head if !route.takes_a_body() => admit_origin(head, source, route),
+        Method::Get | Method::Head if !route.takes_a_body() => admit_get(head, route),
         Method::Post if route.takes_a_body() => admit_body(head, source, route),
         _ => {
             let refusal = Refusal::new(405, "unsupported", "that path does not take that method");
@@ -132,25 +132,28 @@ pub(super) fn admit(head: &Head<'_>, source: &Source) -> Result<Action, Refusal>
     }
 }
 
-/// A browser sends JSON to another site only after it has asked whether it may.
-fn admit_body(head: &Head<'_>, source: &Source, route: Route) -> Result<(), Refusal> {
-    if !head.is_json() {
-        return Err(Refusal::new(415, "unsupported", "the body must have Content-Type: application/json"));
-    }
-    admit_origin(head, source, route)?;
-    if head.framing == Framing::None {
-        return Err(Refusal::new(411, "bad_request", "the request must have a body"));
+/// What a page makes a browser get has no sure sign of where the page comes from. So no page can register its reader in a
+/// swarm, not even one from here, which can post.
+fn admit_get(head: &Head<'_>, route: Route) -> Result<(), Refusal> {
+    if route.changes_something() && head.is_from_browser() {
+        return Err(Refusal::new(403, "bad_request", "a browser must not do that"));
     }
     Ok(())
 }
 
-/// A browser says where the page comes from whose script wants something. So that can register the page's reader here
-/// only if it comes from here.
-fn admit_origin(head: &Head<'_>, source: &Source, route: Route) -> Result<(), Refusal> {
+/// A browser sends JSON to another site only after it has asked whether it may, and says where the page that wants it
+/// comes from. So a page can register its reader here only if it comes from here.
+fn admit_body(head: &Head<'_>, source: &Source, route: Route) -> Result<(), Refusal> {
+    if !head.is_json() {
+        return Err(Refusal::new(415, "unsupported", "the body must have Content-Type: application/json"));
+    }
     // A page can also make its own name resolve to a server on its reader's LAN, and then comes from here.
     let rebound = || head.origin.is_some() && source.addr.is_lan() && !head.is_for_local_host();
     if route.changes_something() && (head.is_cross_origin() || rebound()) {
         return Err(Refusal::new(403, "bad_request", "a page of another site must not do that"));
+    }
+    if head.framing == Framing::None {
+        return Err(Refusal::new(411, "bad_request", "the request must have a body"));
     }
     Ok(())
 }

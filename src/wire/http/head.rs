@@ -29,6 +29,8 @@ pub struct Head<'a> {
     pub content_type: Option<&'a [u8]>,
     /// The Origin field: present when a page in a browser asks.
     pub origin: Option<&'a [u8]>,
+    /// Whether it has a field that browsers alone send.
+    marked_by_browser: bool,
     /// All bytes of the head.
     bytes: &'a [u8],
 }
@@ -81,6 +83,7 @@ struct Fields<'a> {
     content_type: Option<&'a [u8]>,
     origin: Option<&'a [u8]>,
     expect: Option<&'a [u8]>,
+    marked_by_browser: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -124,6 +127,7 @@ impl<'a> Head<'a> {
             host: fields.host(version, &target)?,
             content_type: fields.content_type,
             origin: fields.origin,
+            marked_by_browser: fields.marked_by_browser,
             bytes,
         })
     }
@@ -139,6 +143,13 @@ impl<'a> Head<'a> {
         let Some(origin) = self.origin else { return false };
         let authority = origin.windows(3).position(|w| w == b"://").and_then(|at| origin.get(at..)?.get(3..));
         !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(self.host))
+    }
+
+    /// Whether a browser sent this. Any page can make its reader's browser get anything from anywhere, as an image say, and
+    /// then there is no Origin. But there is Accept-Language, which no page can take away and other clients do not send, and,
+    /// over TLS and to the same machine, Sec-Fetch-Site.
+    pub const fn is_from_browser(&self) -> bool {
+        self.origin.is_some() || self.marked_by_browser
     }
 
     /// Whether its host is named as one on a LAN is: by its address, `localhost`, or a name under `.local` (RFC 6762).
@@ -199,6 +210,7 @@ impl<'a> Fields<'a> {
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
+            self.marked_by_browser |= is("Accept-Language") || is("Sec-Fetch-Site");
             Ok(())
         }
     }
@@ -586,6 +598,24 @@ mod tests {
             ("Origin: \r\n", true),
         ] {
             assert_eq!(parse(&with_fields(origin)).unwrap().is_cross_origin(), cross, "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn browsers_are_told_by_what_they_alone_send() {
+        for (fields, browser) in [
+            ("", false),
+            (
+                "User-Agent: aria2/1.36.0\r\nAccept: */*\r\nWant-Digest: SHA-256\r\nX: Accept-Language\r\n",
+                false,
+            ),
+            ("User-Agent: libtorrent/2.0.8.0\r\nAccept-Encoding: gzip\r\nConnection: close\r\n", false),
+            ("accept-language: en\r\n", true),
+            ("Accept-Language:\r\nConnection: close\r\n", true),
+            ("Sec-Fetch-Site: cross-site\r\n", true),
+            ("Origin: http://a\r\n", true),
+        ] {
+            assert_eq!(parse(&with_fields(fields)).unwrap().is_from_browser(), browser, "{fields:?}");
         }
     }
 
