@@ -201,7 +201,7 @@ impl Engine<'_> {
             }
             &Request::Count(network) => {
                 self.check_served(network)?;
-                Ok(Decision::Counted(self.counts(network, source.addr)))
+                Ok(Decision::Counted(self.peers.counts(network, source.addr)))
             }
             Request::Track(track) => self.track(now, source, track),
             Request::Announce(announce) => {
@@ -233,15 +233,6 @@ impl Engine<'_> {
         let mut stable = self.stable_rng(now, source.addr);
         let rng = stable.as_mut().unwrap_or(&mut self.rng);
         self.peers.sample_contacts(now, network, query, source.addr, exclude, rng)
-    }
-
-    /// How many peers of `network` an asker may know of. A network that is not served has none.
-    fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
-        if self.check_served(network).is_ok() {
-            self.peers.counts(network, viewer)
-        } else {
-            Counts::default()
-        }
     }
 
     /// The most of `limit` peers that one answer may show.
@@ -284,7 +275,7 @@ impl Engine<'_> {
         let slots = self.contacts(now, source, network, track.contacts, slot);
         let counts = match slot {
             Some(slot) => self.peers.counts_around(slot, source.addr),
-            None => self.counts(network, source.addr),
+            None => self.peers.counts(network, source.addr),
         };
         Ok(Decision::Tracked { expires_s, counts, query: track.contacts, slots })
     }

@@ -172,6 +172,12 @@ impl Stats {
         }
     }
 
+    /// Counts a request of this kind that is refused before it is asked of the engine.
+    pub fn count_refused(&mut self, now: Instant, protocol: Protocol, kind: Kind, error: &Error) {
+        self.count_kind(now, protocol, kind);
+        self.count_outcome(now, protocol, Some(error));
+    }
+
     /// Counts a successful announce: `new`, or a refresh.
     pub const fn count_registration(&mut self, new: bool) {
         let counter = if new { &mut self.registered } else { &mut self.refreshed };

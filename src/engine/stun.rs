@@ -22,8 +22,7 @@ impl Engine<'_> {
         if let Reply::Refused(_) = self.handle(now, &source, &Request::Ping) {
             return Err(DropReason::RateLimited);
         }
-        let room = datagram.len().saturating_mul(BINARY_AMPLIFICATION).min(out.len());
-        let mut out = Writer::new(out.get_mut(..room).unwrap_or_default());
+        let mut out = Writer::within(out, datagram.len().saturating_mul(BINARY_AMPLIFICATION));
         request.emit_answer(addr, port, &mut out).map_err(|Full| DropReason::Unproven)?;
         Ok(out.len())
     }

@@ -22,6 +22,12 @@ impl<'b> Writer<'b> {
         Self { buffer, len: 0 }
     }
 
+    /// A writer that fills `buffer`, but no more than `most` bytes of it.
+    pub fn within(buffer: &'b mut [u8], most: usize) -> Self {
+        let room = most.min(buffer.len());
+        Self::new(buffer.get_mut(..room).unwrap_or_default())
+    }
+
     /// Bytes written so far: a mark to go back to with [`Writer::rewind`].
     pub const fn len(&self) -> usize {
         self.len
@@ -230,6 +236,7 @@ mod tests {
         assert_eq!(writer.put_hex(&[1]), Err(Full));
         assert_eq!(writer.put_decimal(10), Err(Full));
         assert_eq!((writer.written(), writer.room()), (&b"abc"[..], 1));
+        assert_eq!([Writer::within(&mut [0; 4], 3).room(), Writer::within(&mut [0; 4], 5).room()], [3, 4]);
         assert_eq!(writer.put(b"d"), Ok(()));
         writer.rewind(1);
         assert_eq!(writer.written(), b"a");

@@ -20,7 +20,9 @@ use self::node_id::OwnId;
 use self::ring::{Ring, RingStorage};
 use super::token::{Minter, Token, Use};
 use crate::addr::{CanonicalAddr, Level, Scope};
-use crate::limits::{DHT_NODE_PAUSE_S, MAX_DHT_ADDRESSES, PING_CANDIDATES, PING_PAUSE_MS, TICK_MS};
+use crate::limits::{
+    DHT_NODE_PAUSE_S, LOWEST_CLIENT_PORT, MAX_DHT_ADDRESSES, PING_CANDIDATES, PING_PAUSE_MS, TICK_MS,
+};
 use crate::rng::{HashKey, Rng};
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -115,13 +117,16 @@ impl<'s> Dht<'s> {
     /// Takes note of who sent a query of `bytes`, and is not read-only. It will be pinged, if it has not been lately, may be a
     /// node, and the ping is no longer than the query: whoever forges queries gains nothing by it.
     pub(super) fn meet(&mut self, addr: CanonicalAddr, port: u16, bytes: usize) {
-        if bytes >= PING_BYTES && !self.asked.has(&endpoint(addr, port)) {
+        if bytes >= PING_BYTES {
             self.consider(addr, port);
         }
     }
 
+    /// Makes an endpoint a candidate, if it may be a node and has not been pinged lately.
     fn consider(&mut self, addr: CanonicalAddr, port: u16) {
-        if !may_be_node(addr) || port < crate::limits::LOWEST_CLIENT_PORT {
+        // What nearly all have had who ask again comes first.
+        let is_asked = self.asked.has(&endpoint(addr, port));
+        if is_asked || !may_be_node(addr) || port < LOWEST_CLIENT_PORT {
             return;
         }
         // One network waits in one place, and a full queue gives up any other.
@@ -165,9 +170,7 @@ impl<'s> Dht<'s> {
             let v4 = response.nodes.iter().filter_map(|node| node.get(20..));
             let v6 = response.nodes6.iter().filter_map(|node| node.get(20..));
             for (addr, port) in v4.chain(v6).filter_map(krpc::compact) {
-                if !self.asked.has(&endpoint(addr, port)) {
-                    self.consider(addr, port);
-                }
+                self.consider(addr, port);
             }
         }
         true
@@ -212,10 +215,10 @@ impl<'s> Dht<'s> {
 
     /// A node of `--dht-node` that is to be asked for others: while fewer are known than one answer holds.
     fn entry_due(&mut self, now: Instant) -> Option<SocketAddr> {
-        let (v4, v6) = (self.v4.ring.len(now), self.v6.ring.len(now));
+        let (v4, v6) = (&self.v4.ring, &self.v6.ring);
         let is_due = |entry: &&mut (SocketAddr, Instant)| {
-            let known = if CanonicalAddr::from(entry.0).is_v4() { v4 } else { v6 };
-            known < MAX_NODES && entry.1 <= now
+            let ring = if CanonicalAddr::from(entry.0).is_v4() { v4 } else { v6 };
+            entry.1 <= now && ring.len(now) < MAX_NODES
         };
         let (entry, again) = self.entries.iter_mut().find(is_due)?;
         *again = now.plus_s(DHT_NODE_PAUSE_S);

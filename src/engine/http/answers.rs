@@ -68,8 +68,7 @@ fn ask(
     let request = match read(question, head.query, body, default_network, &mut texts) {
         Ok(request) => request,
         Err(error) => {
-            engine.stats.count_kind(now, Protocol::Http, question.kind());
-            engine.stats.count_outcome(now, Protocol::Http, Some(&error));
+            engine.stats.count_refused(now, Protocol::Http, question.kind(), &error);
             return Ok(Err(error));
         }
     };

@@ -4,6 +4,7 @@
 
 use heapless::Vec;
 
+use super::ratelimit::Spending;
 use super::request::{ContactsQuery, Families, Transport};
 use super::stats::{DropReason, Kind};
 use super::token::{Token, Use};
@@ -56,8 +57,7 @@ impl Engine<'_> {
         };
         let source = Source { addr, port, protocol: Protocol::Krpc, proof };
         let longest = datagram.len().saturating_mul(BINARY_AMPLIFICATION).min(MAX_KRPC_REPLY_BYTES);
-        let room = longest.min(out.len());
-        let mut out = Writer::new(out.get_mut(..room).unwrap_or_default());
+        let mut out = Writer::within(out, longest);
         let answer = Answer { transaction: query.transaction, addr, port };
         match self.krpc_query(now, &source, query.method) {
             Ok(outcome) => self.emit_found(now, &answer, &query, &outcome, &mut out),
@@ -106,10 +106,11 @@ impl Engine<'_> {
                 return self.krpc_refuse(now, source, 204, Error::Unsupported("there is no such method"));
             }
         };
-        let token = self.minter.address_token(now, source.addr, Use::Krpc);
+        let is_for_peers = matches!(method, Method::GetPeers(_));
+        let token = is_for_peers.then(|| self.minter.address_token(now, source.addr, Use::Krpc));
         match self.handle(now, source, &request) {
             Reply::Contacts(contacts) => {
-                Ok(Outcome { token: Some(token), values: contacts.iter().collect(), nodes: true })
+                Ok(Outcome { token, values: contacts.iter().collect(), nodes: true })
             }
             Reply::Refused(error) => Err((code(error), error)),
             _ => Ok(Outcome { nodes: method == Method::FindNode, ..Outcome::default() }),
@@ -144,7 +145,7 @@ impl Engine<'_> {
         error: Error,
     ) -> Result<Outcome, (u32, Error)> {
         self.stats.count_kind(now, Protocol::Krpc, Kind::Malformed);
-        let refused = self.limiter.spend(now, source, super::ratelimit::Spending::Query).err();
+        let refused = self.limiter.spend(now, source, Spending::Query).err();
         let error = refused.unwrap_or(error);
         self.stats.count_outcome(now, Protocol::Krpc, Some(&error));
         Err((code, error))

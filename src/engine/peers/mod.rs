@@ -43,7 +43,7 @@ use self::index::{Index, IndexStorage, Tag};
 use self::networks::{NetworkStorage, Networks};
 use self::peer::Peer;
 use self::pool::Pool;
-use self::reach::{Direct, Reach, best};
+use self::reach::{Direct, Reach};
 use self::record::Far;
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
@@ -347,7 +347,9 @@ impl<'s> PeerTable<'s> {
     pub fn contact(&self, slot: Slot, viewer: Viewer, query: ContactsQuery) -> Option<Contact> {
         let peer = self.peer(slot.row());
         let direct = peer.direct.contact(peer.reach, || peer.source, query);
-        direct.or_else(|| best(&mut self.view_for(slot, Instant::START, viewer, &[])?.endpoints(), query))
+        direct.or_else(|| {
+            self.view_for(slot, Instant::START, viewer, &[])?.contact(query.families, query.transport)
+        })
     }
 
     /// The same in compact form, if it is IPv4 and the row's first line tells it.

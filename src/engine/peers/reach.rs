@@ -131,10 +131,7 @@ impl Direct {
 
     /// What there is to know of a peer with these endpoints, announced from `source`.
     pub(super) fn of(endpoints: &[Endpoint<'_>], reach: Reach, source: CanonicalAddr) -> Self {
-        let contact = |transport| {
-            let query = ContactsQuery { limit: 1, families: Families::Both, transport };
-            best(&mut endpoints.iter().copied(), query)
-        };
+        let contact = |transport| best(&mut endpoints.iter().copied(), Families::Both, transport);
         let one_family = reach.has(LAN_V4) != reach.has(LAN_V6);
         match (contact(Transport::Tcp), contact(Transport::Udp)) {
             (Some((addr, tcp)), Some((same, udp)))
@@ -181,13 +178,14 @@ impl Direct {
 /// one of the families.
 pub(super) fn best<'e>(
     endpoints: &mut dyn Iterator<Item = Endpoint<'e>>,
-    query: ContactsQuery,
+    families: Families,
+    transport: Transport,
 ) -> Option<Contact> {
     let mut best = None;
     for endpoint in endpoints {
-        let Some(addr) = endpoint.ip().filter(|&addr| query.families.contain(addr)) else { continue };
+        let Some(addr) = endpoint.ip().filter(|&addr| families.contain(addr)) else { continue };
         let contact = Some((addr, endpoint.port));
-        if endpoint.scheme == query.transport.scheme() {
+        if endpoint.scheme == transport.scheme() {
             return contact;
         }
         best = best.or(contact);

@@ -1,9 +1,11 @@
 //! Peers as one asker may see them.
 
 use super::peer::Peer;
-use super::reach::{Viewer, is_lan};
+use super::reach::{Viewer, best, is_lan};
 use super::record::{Endpoints, Far};
 use crate::endpoint::Endpoint;
+use crate::engine::reply::Contact;
+use crate::engine::request::{Families, Transport};
 use crate::id::PeerId;
 use crate::limits::MAX_ENDPOINTS;
 use crate::time::Instant;
@@ -47,6 +49,12 @@ impl<'t> PeerView<'t> {
             endpoints,
             shown,
         })
+    }
+
+    /// The one address that stands for the peer: of its first endpoint that has the wanted transport and one of the
+    /// families, or else of its first one of the families.
+    pub fn contact(&self, families: Families, transport: Transport) -> Option<Contact> {
+        best(&mut self.endpoints(), families, transport)
     }
 
     /// The endpoints the asker may see, of the schemes it asked for, in the order announced. At least one.

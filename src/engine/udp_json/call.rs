@@ -1,8 +1,7 @@
 //! One message and its answers, rendered straight into the send buffer.
 
-use crate::addr::CanonicalAddr;
-use crate::endpoint::Endpoint;
-use crate::engine::reply::Sample;
+use crate::engine::reply::{Contact, Sample};
+use crate::engine::request::{Families, Transport};
 use crate::engine::token::{TOKEN_TEXT_BYTES, Token};
 use crate::engine::{Error, Registration, Source};
 use crate::id::PeerId;
@@ -48,7 +47,7 @@ impl Call<'_> {
         self.start("peers", out)?;
         out.put_str(r#","peers":["#)?;
         let (mut known, mut listed) = (false, false);
-        for endpoint in sample.peers().filter_map(|peer| compact(peer.endpoints())) {
+        for endpoint in sample.peers().filter_map(|peer| peer.contact(Families::Both, Transport::Udp)) {
             let mark = out.len();
             known = true;
             let emitted = emit_compact(endpoint, listed, out);
@@ -126,26 +125,8 @@ fn emit_if_it_fits(out: &mut Writer<'_>, member: impl FnOnce(&mut Writer<'_>) ->
     }
 }
 
-fn emit_compact(
-    (addr, port): (CanonicalAddr, u16),
-    after_another: bool,
-    out: &mut Writer<'_>,
-) -> Result<(), Full> {
+fn emit_compact((addr, port): Contact, after_another: bool, out: &mut Writer<'_>) -> Result<(), Full> {
     out.put_str(if after_another { r#",""# } else { r#"""# })?;
     out.put_socket(addr, port)?;
     out.put_str(r#"""#)
-}
-
-/// The one address that stands for a peer in a compact list: of its first `udp` endpoint with an IP address, or else
-/// of its first endpoint with one.
-fn compact<'t>(endpoints: impl Iterator<Item = Endpoint<'t>>) -> Option<(CanonicalAddr, u16)> {
-    let mut best = None;
-    for endpoint in endpoints {
-        let Some(addr) = endpoint.ip() else { continue };
-        if endpoint.scheme == "udp" {
-            return Some((addr, endpoint.port));
-        }
-        best = best.or(Some((addr, endpoint.port)));
-    }
-    best
 }

@@ -26,7 +26,7 @@ use crate::endpoint::{Endpoint, Host};
 use crate::id::{AddressId, NetworkKey};
 use crate::limits::{DEFAULT_UDP_SAMPLE, MAX_UDP_REPLY_BYTES, MAX_UDP_SAMPLE};
 use crate::time::Instant;
-use crate::wire::json::{self, Field, MessageKind, UdpMessage};
+use crate::wire::json::{self, Field, MessageKind, UdpAnnounceBody, UdpMessage};
 use crate::wire::{Full, Writer};
 
 /// Why there is no answer of the kind asked for.
@@ -61,8 +61,7 @@ impl Engine<'_> {
             token: self.minter.address_token(now, addr, Use::Json),
         };
         let longest = if proven { MAX_UDP_REPLY_BYTES } else { datagram.len().min(MAX_UDP_REPLY_BYTES) };
-        let room = longest.min(out.len());
-        let mut writer = Writer::new(out.get_mut(..room).unwrap_or_default());
+        let mut writer = Writer::within(out, longest);
         match self.converse(&call, &mut writer) {
             Ok(()) => Ok(writer.len()),
             Err(Trouble::Full) => Err(DropReason::Unproven),
@@ -111,9 +110,9 @@ impl Engine<'_> {
     }
 
     fn udp_announce(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let own = address_id(call);
-        let announce = own.as_ref().map_err(|&error| error);
-        let announce = announce.and_then(|own| announce_of(call, self.settings.default_network, own));
+        let body = self.taken_in(call, Kind::Announce, call.message.announce().map_err(Error::from))?;
+        let own = address_id(&body, &call.source);
+        let announce = announce_of(&body, self.settings.default_network, &call.source, &own);
         let announce = self.taken_in(call, Kind::Announce, announce)?;
         let id = announce.id;
         match self.handle(call.now, &call.source, &Request::Announce(announce)) {
@@ -123,9 +122,9 @@ impl Engine<'_> {
     }
 
     fn udp_leave(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
-        let own = address_id(call);
-        let leave = own.as_ref().map_err(|&error| error);
-        let leave = leave.and_then(|own| leave_of(call, self.settings.default_network, own));
+        let body = self.taken_in(call, Kind::Leave, call.message.announce().map_err(Error::from))?;
+        let own = address_id(&body, &call.source);
+        let leave = leave_of(&body, self.settings.default_network, &own);
         let leave = self.taken_in(call, Kind::Leave, leave)?;
         match self.handle(call.now, &call.source, &Request::Leave(leave)) {
             Reply::Left { removed } => Ok(call.emit_left(removed, out)?),
@@ -136,8 +135,7 @@ impl Engine<'_> {
     /// Counts a request that is refused before the engine has seen it.
     fn taken_in<T>(&mut self, call: &Call<'_>, kind: Kind, request: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &request {
-            self.stats.count_kind(call.now, Protocol::UdpJson, kind);
-            self.stats.count_outcome(call.now, Protocol::UdpJson, Some(error));
+            self.stats.count_refused(call.now, Protocol::UdpJson, kind, error);
         }
         request
     }
@@ -158,15 +156,15 @@ fn peers_query<'a>(call: &Call<'a>, default_network: NetworkKey) -> Result<Peers
     })
 }
 
-/// The announce in an `announce`. Without endpoints it is of the port given, or of the one it came from.
+/// The announce in the body of an `announce`. Without endpoints it is of the port given, or of the one it came from.
 fn announce_of<'a>(
-    call: &Call<'a>,
+    body: &UdpAnnounceBody<'a>,
     default_network: NetworkKey,
+    source: &Source,
     own: &'a AddressId,
 ) -> Result<Announce<'a>, Error> {
-    let body = call.message.announce()?;
     intake::unsigned(body.signed)?;
-    let port = body.port.unwrap_or(call.source.port);
+    let port = body.port.unwrap_or(source.port);
     Ok(Announce {
         network: intake::network(body.network, default_network)?,
         id: intake::id(body.peer_id)?.unwrap_or(own.id()),
@@ -180,13 +178,12 @@ fn announce_of<'a>(
     })
 }
 
-/// The leave in a `leave`.
+/// The leave in the body of a `leave`.
 fn leave_of<'a>(
-    call: &Call<'a>,
+    body: &UdpAnnounceBody<'a>,
     default_network: NetworkKey,
     own: &'a AddressId,
 ) -> Result<Leave<'a>, Error> {
-    let body = call.message.announce()?;
     intake::unsigned(body.signed)?;
     Ok(Leave {
         network: intake::network(body.network, default_network)?,
@@ -196,9 +193,8 @@ fn leave_of<'a>(
 }
 
 /// The id of a peer that names none.
-fn address_id(call: &Call<'_>) -> Result<AddressId, Error> {
-    let port = call.message.announce()?.port.unwrap_or(call.source.port);
-    Ok(AddressId::of(call.source.addr, port))
+fn address_id(body: &UdpAnnounceBody<'_>, source: &Source) -> AddressId {
+    AddressId::of(source.addr, body.port.unwrap_or(source.port))
 }
 
 /// Why `reply` is no answer in kind. The engine answers in kind or refuses; anything else would be silence.

@@ -29,7 +29,7 @@ impl Engine<'_> {
         let request = tracker::Request::parse(datagram).map_err(|_| DropReason::Malformed)?;
         if request.action == Action::Connect {
             self.stats.count_kind(now, Protocol::UdpTracker, Kind::Ping);
-            let mut out = writer(out, datagram.len());
+            let mut out = Writer::within(out, datagram.len().min(MAX_TRACKER_REPLY_BYTES));
             let connection_id = self.minter.connection_id(now, addr);
             tracker::emit_connection(request.transaction_id, connection_id, &mut out)
                 .map_err(|Full| DropReason::Unproven)?;
@@ -38,13 +38,13 @@ impl Engine<'_> {
         if !self.minter.proves_connection(now, addr, request.connection_id) {
             let kind =
                 if matches!(request.action, Action::Scrape(_)) { Kind::Scrape } else { Kind::Announce };
-            self.count_refused(now, kind, Error::BadToken);
-            let mut out = writer(out, datagram.len());
+            self.stats.count_refused(now, Protocol::UdpTracker, kind, &Error::BadToken);
+            let mut out = Writer::within(out, datagram.len().min(MAX_TRACKER_REPLY_BYTES));
             return refuse(&request, Error::BadToken.meaning().word, CONNECT_AGAIN, &mut out)
                 .map_err(|Full| DropReason::Unproven);
         }
         let source = Source { addr, port, protocol: Protocol::UdpTracker, proof: Proof::Token };
-        let mut out = writer(out, MAX_TRACKER_REPLY_BYTES);
+        let mut out = Writer::within(out, MAX_TRACKER_REPLY_BYTES);
         let answered = match &request.action {
             Action::Announce(announce) => self.udp_announced(now, &source, &request, announce, &mut out),
             Action::Scrape(info_hashes) => self.udp_scraped(now, &source, &request, info_hashes, &mut out),
@@ -78,7 +78,9 @@ impl Engine<'_> {
             (3, _) => Ok(Event::Stopped),
             _ => Err(Error::BadRequest("event must be in 0..=4")),
         };
-        let event = event.inspect_err(|&error| self.count_refused(now, Kind::Announce, error))?;
+        let event = event.inspect_err(|error| {
+            self.stats.count_refused(now, Protocol::UdpTracker, Kind::Announce, error);
+        })?;
         let id = AddressId::of(source.addr, announce.port);
         let network = NetworkKey(announce.info_hash);
         let life_s = self.settings.tracker_life_s();
@@ -101,7 +103,7 @@ impl Engine<'_> {
                 tracked.contacts.emit_compact(out);
                 Ok(())
             }
-            reply => Err(refusal(&reply)),
+            reply => Err(bittorrent::refusal(&reply)),
         }
     }
 
@@ -116,32 +118,18 @@ impl Engine<'_> {
     ) -> Result<(), Error> {
         let Some((&first, others)) = info_hashes.split_first() else {
             let error = Error::BadRequest("a scrape must name an info-hash");
-            self.count_refused(now, Kind::Scrape, error);
+            self.stats.count_refused(now, Protocol::UdpTracker, Kind::Scrape, &error);
             return Err(error);
         };
-        let counts = match self.handle(now, source, &Request::Count(NetworkKey(first))) {
-            Reply::Counts(counts) => counts,
-            reply => return Err(refusal(&reply)),
-        };
+        let counts = self.count(now, source, NetworkKey(first))?;
         // All fits: seventy-four networks are 896 bytes.
         let _ = tracker::emit_scrape(request.transaction_id, out);
-        let others = others.iter().map(|&info_hash| self.counts(NetworkKey(info_hash), source.addr));
+        let others = others.iter().map(|&info_hash| self.peers.counts(NetworkKey(info_hash), source.addr));
         for counts in core::iter::once(counts).chain(others) {
             let _ = tracker::emit_scraped(counts.seeders, counts.completed, counts.leechers, out);
         }
         Ok(())
     }
-
-    fn count_refused(&mut self, now: Instant, kind: Kind, error: Error) {
-        self.stats.count_kind(now, Protocol::UdpTracker, kind);
-        self.stats.count_outcome(now, Protocol::UdpTracker, Some(&error));
-    }
-}
-
-/// A writer for an answer of at most `longest` bytes.
-fn writer(out: &mut [u8], longest: usize) -> Writer<'_> {
-    let room = longest.min(MAX_TRACKER_REPLY_BYTES).min(out.len());
-    Writer::new(out.get_mut(..room).unwrap_or_default())
 }
 
 /// Writes an error, and returns its length.
@@ -154,14 +142,6 @@ fn refuse(
     tracker::emit_error(request.transaction_id, out)?;
     [word, ": ", detail].iter().try_for_each(|text| out.put_str(text))?;
     Ok(out.len())
-}
-
-/// Why `reply` is no answer in kind. The engine answers in kind or refuses.
-const fn refusal(reply: &Reply<'_>) -> Error {
-    match reply {
-        Reply::Refused(error) => *error,
-        _ => Error::Unsupported("there is no answer to that"),
-    }
 }
 
 #[cfg(test)]

@@ -78,8 +78,7 @@ pub(super) fn answer(
 
 /// Counts a request that the engine does not see.
 fn refused_unasked(now: Instant, engine: &mut Engine<'_>, kind: Kind, error: Error) -> Option<Error> {
-    engine.stats.count_kind(now, Protocol::HttpTracker, kind);
-    engine.stats.count_outcome(now, Protocol::HttpTracker, Some(&error));
+    engine.stats.count_refused(now, Protocol::HttpTracker, kind, &error);
     Some(error)
 }
 
@@ -107,7 +106,7 @@ fn announce(
         Reply::Tracked(tracked) => {
             put_tracked(&tracked, source.addr, interval_s, announced.compact, out).map(|()| None)
         }
-        reply => Ok(Some(refusal(&reply))),
+        reply => Ok(Some(bittorrent::refusal(&reply))),
     }
 }
 
@@ -120,11 +119,11 @@ fn scrape(
     out: &mut Writer<'_>,
 ) -> Result<Option<Error>, Full> {
     let first = scraped.first().copied().unwrap_or_default();
-    let counts = match engine.handle(now, source, &Request::Count(NetworkKey(first))) {
-        Reply::Counts(counts) => counts,
-        reply => return Ok(Some(refusal(&reply))),
+    let counts = match engine.count(now, source, NetworkKey(first)) {
+        Ok(counts) => counts,
+        Err(error) => return Ok(Some(error)),
     };
-    let others = scraped.iter().skip(1).map(|&key| (key, engine.counts(NetworkKey(key), source.addr)));
+    let others = scraped.iter().skip(1).map(|&key| (key, engine.peers.counts(NetworkKey(key), source.addr)));
     // BEP 48
     out.put(b"d5:filesd")?;
     for (key, counts) in core::iter::once((first, counts)).chain(others) {
@@ -133,14 +132,6 @@ fn scrape(
     }
     out.put(b"ee")?;
     Ok(None)
-}
-
-/// Why `reply` is no answer in kind. The engine answers in kind or refuses.
-const fn refusal(reply: &Reply<'_>) -> Error {
-    match reply {
-        Reply::Refused(error) => *error,
-        _ => Error::Unsupported("there is no answer to that"),
-    }
 }
 
 impl Announced {
