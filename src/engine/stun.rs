@@ -33,6 +33,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::engine::tests::send;
     use crate::engine::{Settings, Storage};
     use crate::rng::Seed;
 
@@ -46,11 +47,7 @@ mod tests {
     fn a_client_learns_its_address() {
         let mut storage = Storage::<16, 256>::new();
         let mut engine = storage.engine(Settings::default(), &Seed([1; 32]));
-        let mut ask = |from: &str, datagram: &[u8]| {
-            let mut out = [0; 1200];
-            let length = engine.datagram(Instant::START, from.parse().unwrap(), datagram, &mut out);
-            out[..length].to_vec()
-        };
+        let mut ask = |from: &str, datagram: &[u8]| send(&mut engine, Instant::START, from, datagram);
         let answer = ask("198.51.100.7:40000", &request());
         let port = (40_000_u16 ^ 0x2112).to_be_bytes();
         let ip = [198 ^ 0x21, 51 ^ 0x12, 100 ^ 0xa4, 7 ^ 0x42];

@@ -1,6 +1,8 @@
 //! The rules of the engine that belong to no single part of it: whose endpoint, whose id, which network, which price.
 
+use super::token::Token;
 use super::*;
+use crate::endpoint::Endpoint;
 use crate::id::PeerId;
 
 type Memory = Storage<64, 256>;
@@ -16,6 +18,13 @@ fn engine(memory: &mut Memory, change: impl FnOnce(&mut Settings)) -> Engine<'_>
 fn from(ip: &str) -> Source {
     let addr = CanonicalAddr::new(ip.parse().unwrap());
     Source { addr, port: 40_000, protocol: Protocol::Http, proof: Proof::Tcp }
+}
+
+/// Sends a datagram, and returns the answer.
+pub(super) fn send(engine: &mut Engine<'_>, now: Instant, from: &str, datagram: &[u8]) -> Vec<u8> {
+    let mut out = [0; 2000];
+    let length = engine.datagram(now, from.parse().unwrap(), datagram, &mut out);
+    out[..length].to_vec()
 }
 
 fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::engine::tests::send;
 use crate::engine::{Engine, Settings, Storage};
 use crate::id::NetworkKey;
 use crate::rng::Seed;
@@ -28,11 +29,9 @@ fn engine(memory: &mut Memory) -> Engine<'_> {
 }
 
 fn ask_at(engine: &mut Engine<'_>, at_s: u64, from: &str, datagram: &[u8]) -> Vec<u8> {
-    let mut out = [0; 1200];
-    let from: SocketAddr = from.parse().unwrap();
-    let length = engine.datagram(Instant::from_s(at_s), from, datagram, &mut out);
-    assert!(length <= 3 * datagram.len());
-    out[..length].to_vec()
+    let answer = send(engine, Instant::from_s(at_s), from, datagram);
+    assert!(answer.len() <= 3 * datagram.len());
+    answer
 }
 
 fn ask(engine: &mut Engine<'_>, from: &str, datagram: &[u8]) -> Vec<u8> {

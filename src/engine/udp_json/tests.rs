@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use crate::engine::tests::send;
 use crate::engine::{Engine, Settings, Storage};
 use crate::limits::{MAX_UDP_REPLY_BYTES, TOKEN_EPOCH_S};
 use crate::rng::Seed;
@@ -22,10 +23,7 @@ fn engine(memory: &mut Memory) -> Engine<'_> {
 }
 
 fn ask_at(engine: &mut Engine<'_>, now: Instant, from: &str, datagram: &str) -> String {
-    let from: SocketAddr = from.parse().unwrap();
-    let mut out = [0; 2000];
-    let length = engine.datagram(now, from, datagram.as_bytes(), &mut out);
-    String::from_utf8(out[..length].to_vec()).unwrap()
+    String::from_utf8(send(engine, now, from, datagram.as_bytes())).unwrap()
 }
 
 fn ask(engine: &mut Engine<'_>, from: &str, datagram: &str) -> String {

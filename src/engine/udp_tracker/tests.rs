@@ -1,10 +1,10 @@
 use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::format;
-use std::net::SocketAddr;
 use std::string::String;
 use std::vec::Vec;
 
+use crate::engine::tests::send;
 use crate::engine::{Engine, Settings, Storage};
 use crate::rng::Seed;
 use crate::time::Instant;
@@ -25,10 +25,7 @@ fn engine(memory: &mut Memory) -> Engine<'_> {
 }
 
 fn ask_at(engine: &mut Engine<'_>, at_s: u64, from: &str, datagram: &[u8]) -> Vec<u8> {
-    let mut out = [0; 1200];
-    let from: SocketAddr = from.parse().unwrap();
-    let length = engine.datagram(Instant::from_s(at_s), from, datagram, &mut out);
-    out[..length].to_vec()
+    send(engine, Instant::from_s(at_s), from, datagram)
 }
 
 fn ask(engine: &mut Engine<'_>, from: &str, datagram: &[u8]) -> Vec<u8> {

@@ -6,6 +6,7 @@
 
 mod chunked;
 mod head;
+mod host;
 pub mod query;
 mod scan;
 
