@@ -230,6 +230,7 @@ impl<'s> Bench<'s> {
             ttl_s: Some(SHORTEST_TTL_S + n.wrapping_mul(0x9e37_79b1) % (LONGEST_TTL_S - SHORTEST_TTL_S)),
             seeding: false,
             owner: None,
+            work: None,
         };
         let reply = self.engine.handle(self.now, &source, &Request::Announce(announce));
         matches!(reply, Reply::Registered(_))
@@ -332,6 +333,7 @@ impl<'s> Bench<'s> {
             ttl_s: None,
             seeding: false,
             owner: None,
+            work: None,
         };
         let contacts = ContactsQuery { limit, families: Families::V4, transport: Transport::Udp };
         let track = Track { announce, event: Event::None, contacts };

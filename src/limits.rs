@@ -86,6 +86,29 @@ pub const WIDE_SHARE_DIVISOR: u32 = 8;
 /// Least places of one /16 or /32, however small the table.
 pub const MIN_PLACES_PER_WIDE: u32 = 4;
 
+// ---- Proof of work ----------------------------------------------------------------------------------------------
+
+/// How long a challenge is good, in seconds.
+pub const CHALLENGE_LIFE_S: u32 = 120;
+/// The price while it is asked for by itself, in bits: 0.05 s of a core of a Raspberry Pi 4, 0.3 s of a small router.
+pub const POW_LOWEST: u8 = 16;
+/// Its highest, in bits: 3 s and 21 s.
+pub const POW_HIGHEST: u8 = 22;
+/// Highest `--pow`, in bits: 12 s and 84 s. Clients of ours refuse more.
+pub const POW_HIGHEST_FIXED: u8 = 24;
+/// Newcomers pay, and more every [`POW_RISE_S`], while more than so many percent of what they may take at once is taken.
+pub const POW_PRESSED_PERCENT: u64 = 50;
+/// The price falls every [`POW_FALL_S`] while less than so many percent are taken.
+pub const POW_CALM_PERCENT: u64 = 25;
+/// Least time between two rises of the price, in seconds.
+pub const POW_RISE_S: u64 = 10;
+/// Least calm before the price falls, in seconds.
+pub const POW_FALL_S: u64 = 60;
+/// While others pay, newcomers that cannot are let in as fast as into a table so many times smaller.
+pub const UNABLE_GATE_DIVISOR: usize = 4;
+/// The least size of that table.
+pub const UNABLE_GATE_LEAST: usize = 16;
+
 // ---- HTTP -------------------------------------------------------------------------------------------------------
 
 /// Longest request head, in bytes; longer is 431.

@@ -266,6 +266,7 @@ impl Simulation<'_> {
             ttl_s: Some(TTL_S),
             seeding: false,
             owner: None,
+            work: None,
         };
         let owner = self.life(id).map(|life| life.owner);
         let full = self.engine.peers().len() == self.engine.peers().capacity();

@@ -52,7 +52,7 @@ pub(super) struct Serve {
     /// announces a minute for one address, 0 for no limit (default 30)
     #[argh(option, arg_name = "announces")]
     announce_limit: Option<String>,
-    /// proof of work: off or auto (default auto); this build never asks for any
+    /// work asked of newcomers: off, auto (0 bits when calm, 16 to 22 under pressure), or 1 to 24 bits (default auto)
     #[argh(option, arg_name = "bits")]
     pow: Option<String>,
     /// refuse unsigned announces

@@ -6,10 +6,12 @@ use std::ops::RangeInclusive;
 use heapless::Vec;
 
 use super::{Config, Name, Origin};
+use crate::engine::pow::Pricing;
 use crate::engine::settings::Cidr;
 use crate::id::NetworkKey;
 use crate::limits::{
     HIGHEST_MAX_TTL_S, HIGHEST_RATE_PER_MINUTE, LOWEST_CLIENT_PORT, MAX_PEERS, MAX_SERVICE_BYTES, MIN_TTL_S,
+    POW_HIGHEST_FIXED,
 };
 
 /// One setting: its name and its rule.
@@ -60,7 +62,7 @@ pub static SETTINGS: [Setting; 18] = [
         name: "announce-limit",
         kind: Kind::One(|c, text| per_minute(text).map(|n| c.engine.announces_per_minute = n)),
     },
-    Setting { name: "pow", kind: Kind::One(|_, text| pow(text)) },
+    Setting { name: "pow", kind: Kind::One(|c, text| pow(text).map(|p| c.engine.pow = p)) },
     Setting { name: "require-signed", kind: Kind::Switch(|c, on| c.engine.require_signed = on) },
     Setting {
         name: "allow-foreign-endpoints",
@@ -159,14 +161,13 @@ fn peer_ttl(config: &mut Config, text: &str, name: Name) -> Result<(), Problem> 
     Ok(())
 }
 
-fn pow(text: &str) -> Result<(), Problem> {
+fn pow(text: &str) -> Result<Pricing, Problem> {
     match text {
-        "off" | "auto" => Ok(()),
-        _ => {
-            number(text, 1..=24, "")
-                .map_err(|_| "must be \"off\", \"auto\", or a number of bits in 1..=24")?;
-            Err("this build has no proof of work; use \"off\" or \"auto\"".into())
-        }
+        "off" => Ok(Pricing::Off),
+        "auto" => Ok(Pricing::Auto),
+        _ => number(text, 1..=POW_HIGHEST_FIXED, "")
+            .map(Pricing::Fixed)
+            .map_err(|_| "must be \"off\", \"auto\", or a number of bits in 1..=24".into()),
     }
 }
 

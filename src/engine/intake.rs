@@ -1,12 +1,12 @@
 //! JSON fields to engine requests: the one place that validates what clients say of themselves.
 
 use super::Error;
-use super::request::{Announce, EndpointList, Leave, PeersQuery, SchemeList};
+use super::request::{Announce, EndpointList, Leave, PeersQuery, SchemeList, Work};
 use super::token::Token;
 use crate::endpoint::{self, Endpoint};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::MAX_SAMPLE;
-use crate::wire::json::{self, AnnounceBody, Field, HelloBody, LeaveBody};
+use crate::wire::json::{self, AnnounceBody, Field, HelloBody, LeaveBody, WorkBody};
 
 /// The version of the JSON protocol: clients of another major version are told so.
 const MAJOR_VERSION: &str = "1";
@@ -27,6 +27,7 @@ impl From<json::Error> for Error {
             Field::Ttl => Self::BadRequest("ttl must be a whole number of seconds"),
             Field::Type => Self::BadRequest("type must be ping, find_peers, announce or leave"),
             Field::Version => Self::BadRequest("version must be a string, such as \"1.0\""),
+            Field::Challenge | Field::Nonce | Field::Pow => Self::BadPow,
             Field::Key | Field::Seq | Field::Sig => signed_records(),
         }
     }
@@ -46,7 +47,13 @@ pub fn announce<'a>(body: &AnnounceBody<'a>, default_network: NetworkKey) -> Res
         ttl_s: ttl_s(body.ttl_s),
         seeding: false,
         owner: token(body.token)?,
+        work: body.work.map(work),
     })
+}
+
+/// The work in an announce.
+pub const fn work<'a>(body: WorkBody<'a>) -> Work<'a> {
+    Work { challenge: body.challenge, nonce: body.nonce }
 }
 
 /// The leave in `body`.
@@ -172,7 +179,7 @@ mod tests {
     fn an_announce() {
         let announce = announce_of(
             r#"{"client_id":"n","endpoints":["tcp://:9000","udp://198.51.100.7:1"],"network":"room",
-                "ttl":99999999999,"token":"AAAAAAAAAAA","pow":"ignored while none is asked for"}"#,
+                "ttl":99999999999,"token":"AAAAAAAAAAA","pow":{"challenge":"c","nonce":7}}"#,
         )
         .unwrap();
         assert_eq!(announce.network, NetworkKey::of_name("room").unwrap());
@@ -180,6 +187,7 @@ mod tests {
         assert_eq!(announce.endpoints.len(), 2);
         assert_eq!(announce.ttl_s, Some(u32::MAX));
         assert_eq!(announce.owner, Some(Token([0; 8])));
+        assert_eq!(announce.work, Some(Work { challenge: "c", nonce: 7 }));
         let least = announce_of(r#"{"id":"n","endpoints":["tcp://:9"]}"#).unwrap();
         assert_eq!((least.network, least.ttl_s, least.owner), (DEFAULT, None, None));
     }

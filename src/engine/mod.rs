@@ -37,10 +37,12 @@
 mod bittorrent;
 pub mod datagram;
 mod dht;
+mod door;
 pub mod http;
 pub mod intake;
 mod krpc;
 pub mod peers;
+pub mod pow;
 pub mod ratelimit;
 mod register;
 pub mod reply;
@@ -54,8 +56,8 @@ mod udp_tracker;
 
 pub use reply::{Contact, Contacts, Counts, Error, Registration, Reply, Tracked};
 pub use request::{
-    Announce, ContactsQuery, Event, Families, Leave, PeersQuery, Proof, Protocol, Request, Source, Track,
-    Transport,
+    Announce, ChallengeQuery, ContactsQuery, Event, Families, Leave, PeersQuery, Proof, Protocol, Request,
+    Source, Track, Transport,
 };
 pub use settings::Settings;
 
@@ -66,11 +68,14 @@ use crate::id::NetworkKey;
 use crate::limits::STABLE_SAMPLE_EPOCH_S;
 use crate::rng::{HashKey, Rng, Seed};
 use crate::time::{Instant, WallClock};
+use crate::wire::pow::Challenge;
 use dht::{Dht, DhtStorage};
+use door::Door;
 use peers::{PeerStorage, PeerTable, Slot};
-use ratelimit::{Gate, LimiterStorage, RateLimiter, Spending};
+use pow::Challenger;
+use ratelimit::{LimiterStorage, RateLimiter, Spending};
 use reply::Sample;
-use stats::Stats;
+use stats::{Kind, Stats};
 use token::Minter;
 
 /// Purposes of the keys derived from the seed. A number, once used, is never given to another purpose.
@@ -82,6 +87,7 @@ mod purpose {
     pub(super) const IDENTITY: u8 = 5;
     pub(super) const STABLE_SAMPLES: u8 = 6;
     pub(super) const DHT: u8 = 7;
+    pub(super) const CHALLENGES: u8 = 8;
 }
 
 /// All the memory of an engine: `PEERS` places in the table and sketches of `CELLS` cells a row. All zero when new, so
@@ -110,7 +116,8 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
             peers,
             limiter: RateLimiter::new(&mut self.limiter, &settings, seed.key(purpose::LIMITS)),
             dht: Dht::new(&mut self.dht, &settings.dht_nodes, seed.key(purpose::DHT)),
-            admissions: Gate::table_in_a_minute(capacity),
+            door: Door::new(capacity, &settings),
+            challenger: Challenger::new(&seed.key(purpose::CHALLENGES)),
             minter: Minter::new(seed.key(purpose::TOKENS)),
             rng: Rng::new(seed.key(purpose::SAMPLING)),
             stable_key: seed.key(purpose::STABLE_SAMPLES),
@@ -135,8 +142,8 @@ pub struct Engine<'s> {
     peers: PeerTable<'s>,
     limiter: RateLimiter<'s>,
     dht: Dht<'s>,
-    /// New peers a second, over all clients.
-    admissions: Gate,
+    door: Door,
+    challenger: Challenger,
     minter: Minter,
     rng: Rng,
     stable_key: HashKey,
@@ -149,7 +156,7 @@ pub struct Engine<'s> {
 /// What [`Engine::handle`] decided, before the table is lent to the reply.
 enum Decision {
     Pong,
-    NoWorkNeeded,
+    Challenge(Option<Challenge>),
     Sampled(peers::Slots),
     Contacts(ContactsQuery, peers::Slots),
     Counted(Counts),
@@ -167,7 +174,7 @@ impl Engine<'_> {
         match decision {
             Err(error) => Reply::Refused(error),
             Ok(Decision::Pong) => Reply::Pong,
-            Ok(Decision::NoWorkNeeded) => Reply::Challenge,
+            Ok(Decision::Challenge(challenge)) => Reply::Challenge(challenge),
             Ok(Decision::Registered(registration)) => Reply::Registered(registration),
             Ok(Decision::Left { removed }) => Reply::Left { removed },
             Ok(Decision::Counted(counts)) => Reply::Counts(counts),
@@ -192,7 +199,7 @@ impl Engine<'_> {
         self.limiter.spend(now, source, Spending::of(request))?;
         match request {
             Request::Ping | Request::FindNode => Ok(Decision::Pong),
-            Request::Challenge => Ok(Decision::NoWorkNeeded),
+            Request::Challenge(query) => Ok(Decision::Challenge(self.challenge(now, source, query)?)),
             Request::Peers(query) => self.sample(now, source, query),
             &Request::Contacts(network, query) => {
                 self.check_served(network)?;
@@ -209,6 +216,14 @@ impl Engine<'_> {
             }
             Request::Leave(leave) => Ok(Decision::Left { removed: self.leave(now, source, leave)? }),
         }
+    }
+
+    /// Charges and counts a request of this kind that is no proper one. Returns why there is no answer: that, or that its
+    /// sender asks too often.
+    fn refuse(&mut self, now: Instant, source: &Source, kind: Kind, error: Error) -> Error {
+        let error = self.limiter.spend(now, source, Spending::Query).err().unwrap_or(error);
+        self.stats.count_refused(now, source.protocol, kind, &error);
+        error
     }
 
     fn sample(&mut self, now: Instant, source: &Source, query: &PeersQuery<'_>) -> Result<Decision, Error> {
@@ -261,6 +276,7 @@ impl Engine<'_> {
         self.stats.tick(now);
         self.limiter.tick(now);
         self.dht.tick(now);
+        self.door.tick(now);
         self.peers.expire(now)
     }
 
@@ -297,6 +313,11 @@ impl Engine<'_> {
     /// The server's id: 20 bytes, new at each start.
     pub const fn bootstrap_id(&self) -> [u8; 20] {
         self.bootstrap_id
+    }
+
+    /// What a newcomer has to work, in bits; 0 for nothing.
+    pub const fn price(&self) -> u8 {
+        self.door.price()
     }
 
     /// The counters, for drivers that count what only they see.

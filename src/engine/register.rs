@@ -1,14 +1,17 @@
 //! Who is registered, changed and removed, and who may do it: whose endpoint, whose id, which network.
 
+use super::door::Payment;
 use super::peers::{NoPlace, Record, Slot};
+use super::pow::BadWork;
 use super::request::EndpointList;
 use super::token::Token;
-use super::{Announce, Decision, Engine, Error, Event, Leave, Source, Track};
+use super::{Announce, ChallengeQuery, Decision, Engine, Error, Event, Leave, Source, Track};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::{Endpoint, Host};
 use crate::id::NetworkKey;
 use crate::limits::MIN_TTL_S;
 use crate::time::Instant;
+use crate::wire::pow::Challenge;
 
 impl Engine<'_> {
     /// Does what a BitTorrent client tells its tracker, and draws others for it.
@@ -69,16 +72,47 @@ impl Engine<'_> {
                 slot
             }
             None => {
-                if self.settings.announces_per_minute != 0 {
-                    self.admissions
-                        .pass(now)
-                        .map_err(|retry_after_s| Error::RateLimited { retry_after_s })?;
-                }
+                self.let_in(now, source, announce)?;
                 self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)?
             }
         };
         self.stats.count_registration(found.is_none());
         Ok((slot, ttl_s))
+    }
+
+    /// Lets a newcomer in, if it has what it takes.
+    fn let_in(&mut self, now: Instant, source: &Source, announce: &Announce<'_>) -> Result<(), Error> {
+        let record = (announce.network, announce.id);
+        let payment = match announce.work {
+            // Nobody looks at what nobody asked for.
+            Some(work) if self.door.price() > 0 => {
+                let checked = self.challenger.check(now, source.addr, record, &work);
+                checked.map_err(|BadWork| Error::BadPow)?;
+                self.stats.count_work();
+                Payment::Paid
+            }
+            _ if source.protocol.has_place_for_work() => Payment::Owing,
+            _ => Payment::Unable,
+        };
+        let challenger = &self.challenger;
+        let challenge = |bits| challenger.challenge(now, source.addr, record, bits);
+        self.door.pass(now, payment).map_err(|closed| closed.error(challenge))
+    }
+
+    /// What a newcomer has to work, if anything.
+    pub(super) fn challenge(
+        &self,
+        now: Instant,
+        source: &Source,
+        query: &ChallengeQuery<'_>,
+    ) -> Result<Option<Challenge>, Error> {
+        self.check_served(query.network)?;
+        let price = self.door.price();
+        if price == 0 {
+            return Ok(None);
+        }
+        let record = (query.network, query.id.ok_or(Error::BadId)?);
+        Ok(Some(self.challenger.challenge(now, source.addr, record, price)))
     }
 
     /// Removes a peer. Returns whether it was there.

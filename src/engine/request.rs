@@ -38,6 +38,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Whether an announce can bring work.
+    pub const fn has_place_for_work(self) -> bool {
+        matches!(self, Self::Http | Self::UdpJson)
+    }
+
     /// Names of all protocols, in the order of their discriminants.
     pub const NAMES: [&'static str; 6] = ["http", "udp_json", "krpc", "udp_tracker", "http_tracker", "stun"];
 }
@@ -61,7 +66,7 @@ pub enum Request<'a> {
     /// Which nodes of the DHT do you know? The answer is in kind: the protocol adds the nodes.
     FindNode,
     /// What would an announce cost?
-    Challenge,
+    Challenge(ChallengeQuery<'a>),
     /// Who is there?
     Peers(PeersQuery<'a>),
     /// Who is there, as bare addresses?
@@ -157,6 +162,26 @@ pub struct Announce<'a> {
     pub seeding: bool,
     /// The token of its registration, for an announce from another address.
     pub owner: Option<Token>,
+    /// The work for a place, if that was asked for.
+    pub work: Option<Work<'a>>,
+}
+
+/// Asks what the announce of a newcomer costs.
+#[derive(Clone, Debug)]
+pub struct ChallengeQuery<'a> {
+    /// In which network.
+    pub network: NetworkKey,
+    /// Under which id; needed if it costs anything.
+    pub id: Option<PeerId<'a>>,
+}
+
+/// Work done for an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work<'a> {
+    /// The challenge, as the server gave it out.
+    pub challenge: &'a str,
+    /// What solves it.
+    pub nonce: u64,
 }
 
 /// Removes a peer.

@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
+use super::pow::Pricing;
 use crate::addr::CanonicalAddr;
 use crate::id::NetworkKey;
 use crate::limits::{
@@ -27,6 +28,8 @@ pub struct Settings {
     pub queries_per_minute: u32,
     /// Announces a minute for one address; 0 = no limit, and no limit on new peers over all clients.
     pub announces_per_minute: u32,
+    /// When newcomers have to work for their place.
+    pub pow: Pricing,
     /// Refuse unsigned announces.
     pub require_signed: bool,
     /// Accept endpoints whose address is not the announcer's.
@@ -66,6 +69,7 @@ impl Default for Settings {
             max_peers: MAX_PEERS,
             queries_per_minute: DEFAULT_QUERIES_PER_MINUTE,
             announces_per_minute: DEFAULT_ANNOUNCES_PER_MINUTE,
+            pow: Pricing::Auto,
             require_signed: false,
             allow_foreign_endpoints: false,
             stable_samples: false,

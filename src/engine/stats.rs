@@ -40,7 +40,7 @@ impl Kind {
     const fn of(request: &Request<'_>) -> Self {
         match request {
             Request::Ping => Self::Ping,
-            Request::Challenge => Self::Challenge,
+            Request::Challenge(_) => Self::Challenge,
             Request::FindNode => Self::FindNode,
             Request::Peers(_) | Request::Contacts(..) => Self::Peers,
             Request::Count(_) => Self::Scrape,
@@ -110,6 +110,7 @@ pub struct Stats {
     refusals: [[u64; Error::WORDS.len()]; Protocol::NAMES.len()],
     registered: u64,
     refreshed: u64,
+    worked: u64,
     dropped: [u64; DropReason::NAMES.len()],
     datagrams: Traffic,
     http: Traffic,
@@ -137,6 +138,7 @@ impl Stats {
             refusals: [[0; Error::WORDS.len()]; Protocol::NAMES.len()],
             registered: 0,
             refreshed: 0,
+            worked: 0,
             dropped: [0; DropReason::NAMES.len()],
             datagrams: Traffic { received_bytes: 0, sent_bytes: 0 },
             http: Traffic { received_bytes: 0, sent_bytes: 0 },
@@ -184,6 +186,11 @@ impl Stats {
         *counter = counter.saturating_add(1);
     }
 
+    /// Counts work that was as asked for.
+    pub const fn count_work(&mut self) {
+        self.worked = self.worked.saturating_add(1);
+    }
+
     /// Counts a datagram that got no answer.
     pub fn count_dropped(&mut self, reason: DropReason) {
         bump(&mut self.dropped, reason as usize);
@@ -219,6 +226,11 @@ impl Stats {
     /// Moves the window of the rate on, so that it falls when nothing comes in.
     pub fn tick(&mut self, now: Instant) {
         self.rate.advance(now);
+    }
+
+    /// Announces of newcomers that had done the work asked for.
+    pub const fn worked(&self) -> u64 {
+        self.worked
     }
 
     /// Requests by protocol and kind, with the names of both.
@@ -417,7 +429,7 @@ mod tests {
             Error::BadJson,
             Error::EndpointNotYours,
             Error::IdTaken,
-            Error::PowRequired,
+            Error::BadPow,
             Error::RateLimited { retry_after_s: 1 },
             Error::TableFull,
             Error::TooLarge,

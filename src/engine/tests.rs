@@ -1,5 +1,6 @@
 //! The rules of the engine that belong to no single part of it: whose endpoint, whose id, which network, which price.
 
+use super::pow::Pricing;
 use super::token::Token;
 use super::*;
 use crate::endpoint::Endpoint;
@@ -35,6 +36,7 @@ fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {
         ttl_s: None,
         seeding: false,
         owner: None,
+        work: None,
     }
 }
 
@@ -227,7 +229,8 @@ fn new_peers_are_admitted_no_faster_than_a_table_a_minute_but_refreshes_always()
     // A static, because the memory of that many peers does not fit on a test's stack.
     static MEMORY: std::sync::Mutex<Storage<4096, 256>> = std::sync::Mutex::new(Storage::new());
     let mut memory = MEMORY.lock().unwrap();
-    let mut engine = memory.engine(Settings { max_peers: 4096, ..Settings::default() }, &Seed([9; 32]));
+    let settings = Settings { max_peers: 4096, pow: Pricing::Off, ..Settings::default() };
+    let mut engine = memory.engine(settings, &Seed([9; 32]));
     let burst = 4096 / 6;
     let address = |n: u32| format!("{}.{}.9.7", 11 + n / 200, n % 200);
     for n in 0..burst {

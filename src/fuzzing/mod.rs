@@ -313,6 +313,7 @@ fn step(engine: &mut Engine<'_>, now: Instant, what: u8, source: &Source, number
                 ttl_s: Some(u32::from(detail) * 60),
                 seeding: false,
                 owner: None,
+                work: None,
             };
             let before = engine.peers().len();
             if matches!(engine.handle(now, source, &Request::Announce(announce)), Reply::Registered(_)) {

@@ -67,10 +67,7 @@ fn ask(
     let default_network = engine.settings.default_network;
     let request = match read(question, head.query, body, default_network, &mut texts) {
         Ok(request) => request,
-        Err(error) => {
-            engine.stats.count_refused(now, Protocol::Http, question.kind(), &error);
-            return Ok(Err(error));
-        }
+        Err(error) => return Ok(Err(engine.refuse(now, source, question.kind(), error))),
     };
     let about =
         About { bootstrap_id: engine.bootstrap_id, ttl_s: engine.settings.peer_ttl_s, you: source.addr };
@@ -81,8 +78,9 @@ fn ask(
             bodies::put_registered(out, announce.id, about.you, &registration)?;
         }
         (Reply::Left { removed }, _) => bodies::put_left(out, removed)?,
-        // The engine answers in kind: what is left is the answer to the last question there is.
-        _ => bodies::put_free_challenge(out)?,
+        (Reply::Challenge(challenge), _) => bodies::put_challenge(out, challenge)?,
+        // The engine answers in kind.
+        _ => return Err(Full),
     }
     Ok(Ok(Content::Json))
 }
@@ -102,10 +100,7 @@ fn read<'a>(
             Request::Announce(intake::announce(&AnnounceBody::parse(body)?, default_network)?)
         }
         Question::Leave => Request::Leave(intake::leave(&LeaveBody::parse(body)?, default_network)?),
-        Question::Challenge => {
-            parameters::challenge(query, texts, default_network)?;
-            Request::Challenge
-        }
+        Question::Challenge => Request::Challenge(parameters::challenge(query, texts, default_network)?),
     })
 }
 

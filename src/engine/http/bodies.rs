@@ -9,6 +9,8 @@ use crate::engine::peers::PeerView;
 use crate::engine::reply::Sample;
 use crate::engine::token::TOKEN_TEXT_BYTES;
 use crate::id::PeerId;
+use crate::limits::CHALLENGE_LIFE_S;
+use crate::wire::pow::Challenge;
 use crate::wire::{Full, Writer};
 
 /// The version of the program.
@@ -18,8 +20,6 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TAIL_BYTES: usize = 192;
 /// Longest address as text, in bytes.
 const IP_TEXT_BYTES: usize = 45;
-/// How long a challenge is good, in seconds.
-const CHALLENGE_LIFE_S: u32 = 120;
 
 /// What the answers about a network say of the server.
 pub(super) struct About {
@@ -37,6 +37,12 @@ struct ErrorBody<'a> {
     registered: Option<bool>,
     error: &'a str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difficulty: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -92,10 +98,22 @@ struct WellKnownBody<'a> {
     version: &'a str,
 }
 
-/// Writes `{"error","detail"}`, after `"registered":false` if that is what the client asked for.
+/// Writes `{"error","detail"}`, after `"registered":false` if that is what the client asked for, and before the challenge if
+/// it has to work for it.
 pub(super) fn put_error(out: &mut Writer<'_>, refusal: &Refusal) -> Result<(), Full> {
     let registered = refusal.unregistered.then_some(false);
-    put(out, &ErrorBody { registered, error: refusal.word, detail: refusal.detail })
+    let challenge = refusal.challenge.as_ref();
+    put(
+        out,
+        &ErrorBody {
+            registered,
+            error: refusal.word,
+            detail: refusal.detail,
+            challenge: challenge.map(Challenge::as_str),
+            difficulty: challenge.map(|challenge| challenge.difficulty),
+            expires: challenge.map(|_| CHALLENGE_LIFE_S),
+        },
+    )
 }
 
 /// Writes the answer to a successful announce.
@@ -123,9 +141,11 @@ pub(super) fn put_left(out: &mut Writer<'_>, removed: bool) -> Result<(), Full> 
     put(out, &LeftBody { removed })
 }
 
-/// Writes a challenge that asks for no work.
-pub(super) fn put_free_challenge(out: &mut Writer<'_>) -> Result<(), Full> {
-    put(out, &ChallengeBody { challenge: "", difficulty: 0, expires: CHALLENGE_LIFE_S })
+/// Writes what a newcomer has to work, if anything.
+pub(super) fn put_challenge(out: &mut Writer<'_>, challenge: Option<Challenge>) -> Result<(), Full> {
+    let (challenge, difficulty) =
+        challenge.as_ref().map_or(("", 0), |challenge| (challenge.as_str(), challenge.difficulty));
+    put(out, &ChallengeBody { challenge, difficulty, expires: CHALLENGE_LIFE_S })
 }
 
 /// Writes the state of the server.

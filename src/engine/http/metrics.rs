@@ -29,6 +29,8 @@ fn put_table(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<(), Fu
     out.gauge("waypost_peers_capacity", "Places in the table.", wide(engine.peers.capacity()))?;
     out.counter("waypost_registrations_total", "Announces of new peers.", registered)?;
     out.counter("waypost_refreshes_total", "Announces of peers already there.", refreshed)?;
+    out.gauge("waypost_pow_difficulty", "Bits of work that a newcomer is asked for.", engine.price().into())?;
+    out.counter("waypost_pow_accepted_total", "Newcomers that had done their work.", engine.stats.worked())?;
     out.counter("waypost_evictions_total", "Peers that made room for others.", engine.peers.evictions())?;
     out.counter("waypost_expirations_total", "Peers that expired.", engine.peers.expirations())
 }

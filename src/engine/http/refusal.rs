@@ -4,6 +4,7 @@ use super::bodies;
 use super::output::{Content, Response, Sharing};
 use crate::engine::Error;
 use crate::wire::http::Reject;
+use crate::wire::pow::Challenge;
 use crate::wire::{Full, Writer};
 
 /// Why a request is refused, as HTTP says it.
@@ -19,6 +20,8 @@ pub(super) struct Refusal {
     pub(super) allow: Option<&'static str>,
     /// Seconds until the client may try again.
     pub(super) retry_after_s: Option<u32>,
+    /// The work that would be enough.
+    pub(super) challenge: Option<Challenge>,
     /// Whether it answers an announce that was in order, but found no place.
     pub(super) unregistered: bool,
     /// Whether pages of other sites may read it.
@@ -30,8 +33,9 @@ impl Refusal {
     pub(super) const NO_ROOM: Self = Self::new(503, "too_large", "the answer does not fit");
 
     pub(super) const fn new(status: u16, word: &'static str, detail: &'static str) -> Self {
-        let (allow, retry_after_s) = (None, None);
-        Self { status, word, detail, allow, retry_after_s, unregistered: false, sharing: Sharing::Own }
+        let (allow, retry_after_s, challenge) = (None, None, None);
+        let (unregistered, sharing) = (false, Sharing::Own);
+        Self { status, word, detail, allow, retry_after_s, challenge, unregistered, sharing }
     }
 
     /// Writes the body, and returns the head.
@@ -68,7 +72,16 @@ impl From<Error> for Refusal {
             Error::RateLimited { retry_after_s } => Some(retry_after_s),
             _ => None,
         };
-        let unregistered = error == Error::TableFull;
-        Self { retry_after_s, unregistered, ..Self::new(meaning.status, meaning.word, meaning.detail) }
+        let challenge = match error {
+            Error::PowRequired(challenge) => Some(challenge),
+            _ => None,
+        };
+        let unregistered = challenge.is_some() || error == Error::TableFull;
+        Self {
+            retry_after_s,
+            challenge,
+            unregistered,
+            ..Self::new(meaning.status, meaning.word, meaning.detail)
+        }
     }
 }

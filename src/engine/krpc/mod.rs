@@ -4,7 +4,6 @@
 
 use heapless::Vec;
 
-use super::ratelimit::Spending;
 use super::request::{ContactsQuery, Families, Transport};
 use super::stats::{DropReason, Kind};
 use super::token::{Token, Use};
@@ -144,11 +143,7 @@ impl Engine<'_> {
         code: u32,
         error: Error,
     ) -> Result<Outcome, (u32, Error)> {
-        self.stats.count_kind(now, Protocol::Krpc, Kind::Malformed);
-        let refused = self.limiter.spend(now, source, Spending::Query).err();
-        let error = refused.unwrap_or(error);
-        self.stats.count_outcome(now, Protocol::Krpc, Some(&error));
-        Err((code, error))
+        Err((code, self.refuse(now, source, Kind::Malformed, error)))
     }
 
     /// Writes what was found, and the nodes that are wanted with it.

@@ -71,6 +71,14 @@ impl Gate {
             Err(wait_us) => Err(u32::try_from(wait_us.div_ceil(1_000_000)).unwrap_or(u32::MAX)),
         }
     }
+
+    /// How much of what may pass at once has passed lately, in percent, 0..=100: 0 when nothing has passed for long, 100
+    /// when nothing more passes.
+    pub fn taken_percent(&self, now: Instant) -> u64 {
+        let owed_us = self.due_us.saturating_sub(now.as_ms().saturating_mul(1000));
+        let percent = owed_us.saturating_mul(100).checked_div(self.rate.tolerance_us);
+        percent.unwrap_or(0).min(100)
+    }
 }
 
 #[cfg(test)]

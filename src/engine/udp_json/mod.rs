@@ -132,12 +132,9 @@ impl Engine<'_> {
         }
     }
 
-    /// Counts a request that is refused before the engine has seen it.
+    /// Charges and counts a request that is no proper one.
     fn taken_in<T>(&mut self, call: &Call<'_>, kind: Kind, request: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &request {
-            self.stats.count_refused(call.now, Protocol::UdpJson, kind, error);
-        }
-        request
+        request.map_err(|error| self.refuse(call.now, &call.source, kind, error))
     }
 }
 
@@ -175,6 +172,7 @@ fn announce_of<'a>(
         ttl_s: intake::ttl_s(body.ttl_s),
         seeding: false,
         owner: None,
+        work: body.work.map(intake::work),
     })
 }
 

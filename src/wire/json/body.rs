@@ -18,8 +18,19 @@ pub struct AnnounceBody<'a> {
     pub ttl_s: Option<u64>,
     /// The token of the registration.
     pub token: Option<&'a str>,
+    /// The work for it.
+    pub work: Option<WorkBody<'a>>,
     /// Whether it has any part of a signature.
     pub signed: bool,
+}
+
+/// `pow` of an announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkBody<'a> {
+    /// The challenge.
+    pub challenge: &'a str,
+    /// What solves it.
+    pub nonce: u64,
 }
 
 /// `POST /leave`.
@@ -101,6 +112,8 @@ pub struct UdpAnnounceBody<'a> {
     pub network: Option<&'a str>,
     /// Life wanted, in seconds.
     pub ttl_s: Option<u64>,
+    /// The work for it.
+    pub work: Option<WorkBody<'a>>,
     /// Whether it has any part of a signature.
     pub signed: bool,
 }
@@ -118,6 +131,7 @@ impl<'a> AnnounceBody<'a> {
             network: object.text(Field::Network)?,
             ttl_s: object.number(Field::Ttl)?,
             token: object.text(Field::Token)?,
+            work: work(&object)?,
             signed: is_signed(&object),
         })
     }
@@ -205,6 +219,7 @@ impl<'a> UdpMessage<'a> {
             endpoints: self.object.texts(Field::Endpoints)?,
             network: self.object.text(Field::Network)?,
             ttl_s: self.object.number(Field::Ttl)?,
+            work: work(&self.object)?,
             signed: is_signed(&self.object),
         })
     }
@@ -215,6 +230,15 @@ fn one_of<'a>(object: &Object<'a>, name: Field, other: Field) -> Result<Option<&
     match (object.text(name)?, object.text(other)?) {
         (Some(a), Some(b)) if a != b => Err(Error::Field(name)),
         (a, b) => Ok(a.or(b)),
+    }
+}
+
+/// The work in an announce: an object of a challenge and a nonce.
+fn work<'a>(object: &Object<'a>) -> Result<Option<WorkBody<'a>>, Error> {
+    let Some(pow) = object.object(Field::Pow)? else { return Ok(None) };
+    match (pow.text(Field::Challenge), pow.number(Field::Nonce)) {
+        (Ok(Some(challenge)), Ok(Some(nonce))) => Ok(Some(WorkBody { challenge, nonce })),
+        _ => Err(Error::Field(Field::Pow)),
     }
 }
 
@@ -230,12 +254,13 @@ mod tests {
     fn a_full_announce() {
         let body = AnnounceBody::parse(
             br#"{"id":"n1","client_id":"n1","endpoints":["tcp://:1","udp://:2"],"network":"room","ttl":60,
-                "token":"AAAAAAAAAAA","pow":{"challenge":"x","nonce":1},"unknown":[1,{"a":"\ud83d\ude00"}]}"#,
+                "token":"AAAAAAAAAAA","pow":{"challenge":"x","nonce":18446744073709551615},"unknown":[1,{"a":"\ud83d\ude00"}]}"#,
         )
         .unwrap();
         assert_eq!((body.id, body.network, body.token), (Some("n1"), Some("room"), Some("AAAAAAAAAAA")));
         assert_eq!(body.endpoints.unwrap(), ["tcp://:1", "udp://:2"]);
         assert_eq!((body.ttl_s, body.signed), (Some(60), false));
+        assert_eq!(body.work, Some(WorkBody { challenge: "x", nonce: u64::MAX }));
     }
 
     #[test]
@@ -264,6 +289,15 @@ mod tests {
             (r#"{"ttl":"60"}"#, Field::Ttl),
             (r#"{"ttl":60.0}"#, Field::Ttl),
             (r#"{"token":1}"#, Field::Token),
+            (r#"{"pow":1}"#, Field::Pow),
+            (r#"{"pow":{}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x"}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":"1"}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":-1}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":1.0}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":18446744073709551616}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"\u0078","nonce":1}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":1,"nonce":2}}"#, Field::Pow),
         ] {
             let error = AnnounceBody::parse(document.as_bytes()).map(drop);
             assert_eq!(error, Err(Error::Field(field)), "{document}");
