@@ -50,7 +50,13 @@ pub(super) fn answer(
     let sharing = route.sharing();
     match answer {
         Ok(content) => Ok(Response { sharing, ..Response::ok(content) }),
-        Err(error) => Refusal { sharing, ..error.into() }.emit(out),
+        Err(error) => {
+            let challenge = match &error {
+                Error::PowRequired(challenge) => Some(challenge),
+                _ => None,
+            };
+            Refusal { sharing, ..error.into() }.emit_with(challenge, out)
+        }
     }
 }
 

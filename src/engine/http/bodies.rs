@@ -100,9 +100,12 @@ struct WellKnownBody<'a> {
 
 /// Writes `{"error","detail"}`, after `"registered":false` if that is what the client asked for, and before the challenge if
 /// it has to work for it.
-pub(super) fn put_error(out: &mut Writer<'_>, refusal: &Refusal) -> Result<(), Full> {
+pub(super) fn put_error(
+    out: &mut Writer<'_>,
+    refusal: &Refusal,
+    challenge: Option<&Challenge>,
+) -> Result<(), Full> {
     let registered = refusal.unregistered.then_some(false);
-    let challenge = refusal.challenge.as_ref();
     put(
         out,
         &ErrorBody {

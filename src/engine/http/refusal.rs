@@ -20,8 +20,6 @@ pub(super) struct Refusal {
     pub(super) allow: Option<&'static str>,
     /// Seconds until the client may try again.
     pub(super) retry_after_s: Option<u32>,
-    /// The work that would be enough.
-    pub(super) challenge: Option<Challenge>,
     /// Whether it answers an announce that was in order, but found no place.
     pub(super) unregistered: bool,
     /// Whether pages of other sites may read it.
@@ -33,9 +31,8 @@ impl Refusal {
     pub(super) const NO_ROOM: Self = Self::new(503, "too_large", "the answer does not fit");
 
     pub(super) const fn new(status: u16, word: &'static str, detail: &'static str) -> Self {
-        let (allow, retry_after_s, challenge) = (None, None, None);
-        let (unregistered, sharing) = (false, Sharing::Own);
-        Self { status, word, detail, allow, retry_after_s, challenge, unregistered, sharing }
+        let (allow, retry_after_s) = (None, None);
+        Self { status, word, detail, allow, retry_after_s, unregistered: false, sharing: Sharing::Own }
     }
 
     /// Writes the body, and returns the head.
@@ -43,7 +40,19 @@ impl Refusal {
     /// # Errors
     /// [`Full`] if it does not fit.
     pub(super) fn emit(&self, out: &mut Writer<'_>) -> Result<Response, Full> {
-        bodies::put_error(out, self)?;
+        self.emit_with(None, out)
+    }
+
+    /// The same, with the work that would be enough.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub(super) fn emit_with(
+        &self,
+        challenge: Option<&Challenge>,
+        out: &mut Writer<'_>,
+    ) -> Result<Response, Full> {
+        bodies::put_error(out, self, challenge)?;
         Ok(Response {
             status: self.status,
             content: Content::Json,
@@ -72,16 +81,7 @@ impl From<Error> for Refusal {
             Error::RateLimited { retry_after_s } => Some(retry_after_s),
             _ => None,
         };
-        let challenge = match error {
-            Error::PowRequired(challenge) => Some(challenge),
-            _ => None,
-        };
-        let unregistered = challenge.is_some() || error == Error::TableFull;
-        Self {
-            retry_after_s,
-            challenge,
-            unregistered,
-            ..Self::new(meaning.status, meaning.word, meaning.detail)
-        }
+        let unregistered = matches!(error, Error::TableFull | Error::PowRequired(_));
+        Self { retry_after_s, unregistered, ..Self::new(meaning.status, meaning.word, meaning.detail) }
     }
 }
