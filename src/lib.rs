@@ -54,6 +54,7 @@ pub mod engine;
 pub mod fuzzing;
 pub mod id;
 pub mod limits;
+pub mod record;
 pub mod rng;
 pub mod time;
 pub mod wire;

@@ -86,6 +86,21 @@ pub const WIDE_SHARE_DIVISOR: u32 = 8;
 /// Least places of one /16 or /32, however small the table.
 pub const MIN_PLACES_PER_WIDE: u32 = 4;
 
+// ---- Signed records ---------------------------------------------------------------------------------------------
+
+/// Signed peers that are gone, and whose last number is remembered: 24 kB, touched only by those that use it.
+pub const TOMBS: usize = 1024;
+/// Among how many of them the oldest makes room.
+pub const TOMBS_PER_SET: usize = 4;
+/// For how many of its lifetimes a signed peer is remembered when it is gone.
+pub const TOMB_LIVES: u64 = 2;
+/// Replies signed a second over all clients, and at once: a signature takes a small router some 10 ms.
+pub const SIGNED_REPLIES_PER_S: u32 = 20;
+/// Shortest nonce of a signed reply, in bytes.
+pub const MIN_NONCE_BYTES: usize = 8;
+/// Longest nonce of a signed reply, in bytes.
+pub const MAX_NONCE_BYTES: usize = 32;
+
 // ---- Proof of work ----------------------------------------------------------------------------------------------
 
 /// How long a challenge is good, in seconds.

@@ -82,7 +82,7 @@ pub(super) struct Serve {
     /// JSON file with the same keys
     #[argh(option, arg_name = "file")]
     config: Option<String>,
-    /// file with an Ed25519 seed; not in this build
+    /// file with an Ed25519 seed, 32 bytes or 64 hex digits, that makes the identity a lasting one
     #[argh(option, arg_name = "file")]
     identity: Option<String>,
 }

@@ -39,6 +39,7 @@ pub mod datagram;
 mod dht;
 mod door;
 pub mod http;
+pub mod identity;
 pub mod intake;
 mod krpc;
 pub mod peers;
@@ -57,7 +58,7 @@ mod udp_tracker;
 pub use reply::{Contact, Contacts, Counts, Error, Registration, Reply, Tracked};
 pub use request::{
     Announce, ChallengeQuery, ContactsQuery, Event, Families, Leave, PeersQuery, Proof, Protocol, Request,
-    Source, Track, Transport,
+    SealText, Source, Track, Transport,
 };
 pub use settings::Settings;
 
@@ -71,6 +72,7 @@ use crate::time::{Instant, WallClock};
 use crate::wire::pow::Challenge;
 use dht::{Dht, DhtStorage};
 use door::Door;
+use identity::{Identity, Secret};
 use peers::{PeerStorage, PeerTable, Slot};
 use pow::Challenger;
 use ratelimit::{LimiterStorage, RateLimiter, Spending};
@@ -107,9 +109,7 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
     /// An engine in this storage, which must be new. `seed` must come from the operating system's generator, except
     /// in tests.
     pub fn engine(&mut self, settings: Settings, seed: &Seed) -> Engine<'_> {
-        let mut identity = Rng::new(seed.key(purpose::IDENTITY));
-        let mut bootstrap_id = [0; 20];
-        bootstrap_id.fill_with(|| identity.next_u64().to_le_bytes()[0]);
+        let secret = settings.identity.unwrap_or(Secret(seed.seed(purpose::IDENTITY).0));
         let peers = PeerTable::new(&mut self.peers, settings.max_peers, seed.key(purpose::TABLE));
         let capacity = peers.capacity();
         Engine {
@@ -124,7 +124,7 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
             stats: Stats::new(),
             wall: WallClock::default(),
             resident_bytes: 0,
-            bootstrap_id,
+            identity: Identity::new(secret),
             settings,
         }
     }
@@ -150,7 +150,7 @@ pub struct Engine<'s> {
     stats: Stats,
     wall: WallClock,
     resident_bytes: u64,
-    bootstrap_id: [u8; 20],
+    identity: Identity,
 }
 
 /// What [`Engine::handle`] decided, before the table is lent to the reply.
@@ -310,9 +310,9 @@ impl Engine<'_> {
         &self.settings
     }
 
-    /// The server's id: 20 bytes, new at each start.
-    pub const fn bootstrap_id(&self) -> [u8; 20] {
-        self.bootstrap_id
+    /// The server's id: the first 20 bytes of SHA-256 of its key.
+    pub fn bootstrap_id(&self) -> [u8; 20] {
+        self.identity.bootstrap_id()
     }
 
     /// What a newcomer has to work, in bits; 0 for nothing.

@@ -5,11 +5,12 @@ use super::peers::{NoPlace, Record, Slot};
 use super::pow::BadWork;
 use super::request::EndpointList;
 use super::token::Token;
-use super::{Announce, ChallengeQuery, Decision, Engine, Error, Event, Leave, Source, Track};
+use super::{Announce, ChallengeQuery, Decision, Engine, Error, Event, Leave, SealText, Source, Track};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::{Endpoint, Host};
-use crate::id::NetworkKey;
+use crate::id::{NetworkKey, PeerId};
 use crate::limits::MIN_TTL_S;
+use crate::record::Seal;
 use crate::time::Instant;
 use crate::wire::pow::Challenge;
 
@@ -24,7 +25,7 @@ impl Engine<'_> {
         let announce = &track.announce;
         let network = announce.network;
         let (slot, expires_s) = if track.event == Event::Stopped {
-            let leave = Leave { network, id: announce.id, owner: announce.owner };
+            let leave = Leave { network, id: announce.id, owner: announce.owner, seal: None };
             self.leave(now, source, &leave)?;
             (None, 0)
         } else {
@@ -50,10 +51,15 @@ impl Engine<'_> {
         announce: &Announce<'_>,
     ) -> Result<(Slot, u32), Error> {
         self.check_served(announce.network)?;
-        if self.settings.require_signed {
+        if self.settings.require_signed && announce.seal.is_none() {
             return Err(Error::SignatureRequired);
         }
         let endpoints = self.own_endpoints(source.addr, &announce.endpoints)?;
+        let seal = announce.seal.map(|seal| seal_of(&seal, announce.id)).transpose()?;
+        if seal.is_some() && endpoints != announce.endpoints {
+            // The peer must have signed the very endpoints that are handed out.
+            return Err(Error::BadEndpoint);
+        }
         let ttl_s =
             announce.ttl_s.unwrap_or(self.settings.peer_ttl_s).clamp(MIN_TTL_S, self.settings.max_ttl_s);
         let record = Record {
@@ -63,16 +69,25 @@ impl Engine<'_> {
             ttl_s,
             seeding: announce.seeding,
             source: source.addr,
+            seal: seal.as_ref(),
         };
         let found = self.peers.find(now, announce.network, announce.id);
         let slot = match found {
             Some(slot) => {
-                self.check_owner(source.addr, slot, announce.owner)?;
+                match &seal {
+                    Some(seal) => check_newer(seal, self.peers.seal(slot).map(|stored| stored.seq))?,
+                    None => self.check_owner(source.addr, slot, announce.owner)?,
+                }
+                self.verify(record.seal, announce.network, &endpoints)?;
                 self.peers.refresh(now, slot, &record);
                 slot
             }
             None => {
+                if let Some(seal) = &seal {
+                    check_newer(seal, self.peers.last_seq(now, announce.network, announce.id))?;
+                }
                 self.let_in(now, source, announce)?;
+                self.verify(record.seal, announce.network, &endpoints)?;
                 self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)?
             }
         };
@@ -121,9 +136,31 @@ impl Engine<'_> {
         let Some(slot) = self.peers.find(now, leave.network, leave.id) else {
             return Ok(false);
         };
-        self.check_owner(source.addr, slot, leave.owner)?;
+        let stored = self.peers.seal(slot).map(|stored| stored.seq);
+        match &leave.seal {
+            Some(seal) => {
+                let seal = seal_of(seal, leave.id)?;
+                check_newer(&seal, stored)?;
+                self.verify(Some(&seal), leave.network, &[])?;
+                self.peers.set_seq(slot, seal.seq);
+            }
+            None => self.check_owner(source.addr, slot, leave.owner)?,
+        }
         self.peers.remove(slot);
         Ok(true)
+    }
+
+    /// Verifies a record, if it is signed. That is dear, and the last thing that is done.
+    fn verify(
+        &mut self,
+        seal: Option<&Seal>,
+        network: NetworkKey,
+        endpoints: &[Endpoint<'_>],
+    ) -> Result<(), Error> {
+        let Some(seal) = seal else { return Ok(()) };
+        self.stats.count_verification();
+        let verified = seal.verify(network, endpoints.iter().copied());
+        if verified { Ok(()) } else { Err(Error::BadSignature) }
     }
 
     pub(super) fn check_served(&self, network: NetworkKey) -> Result<(), Error> {
@@ -132,8 +169,12 @@ impl Engine<'_> {
     }
 
     /// An unsigned record belongs to the address that made it, to whoever holds its token, and to the address that its
-    /// id spells, if it spells one: nobody can keep a peer without an id of its own from its place.
+    /// id spells, if it spells one: nobody can keep a peer without an id of its own from its place. A signed record belongs
+    /// to its key alone.
     fn check_owner(&self, asker: CanonicalAddr, slot: Slot, token: Option<Token>) -> Result<(), Error> {
+        if self.peers.seal(slot).is_some() {
+            return Err(Error::IdTaken);
+        }
         let same_address = self.peers.source(slot) == asker;
         let holds_token = || token.is_some_and(|token| token == self.owner_token(slot));
         let is_spelt = || self.peers.registration(slot).1.is_of(asker);
@@ -175,4 +216,15 @@ impl Engine<'_> {
         };
         if own.iter().all(|e| allowed(&e.host)) { Ok(own) } else { Err(Error::EndpointNotYours) }
     }
+}
+
+/// What a record of `id` is signed with: the key must make that id.
+fn seal_of(text: &SealText<'_>, id: PeerId<'_>) -> Result<Seal, Error> {
+    let seal = Seal::parse(text.key, text.seq, text.sig);
+    seal.filter(|seal| seal.id().id() == id).ok_or(Error::BadSignature)
+}
+
+/// Checks that a signed record is newer than the last one.
+fn check_newer(seal: &Seal, last_seq: Option<u64>) -> Result<(), Error> {
+    if last_seq.is_none_or(|last| seal.seq > last) { Ok(()) } else { Err(Error::StaleSeq) }
 }

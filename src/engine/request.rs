@@ -6,6 +6,7 @@ use crate::engine::token::Token;
 use crate::id::{NetworkKey, PeerId};
 pub use crate::limits::MAX_SCHEMES;
 use crate::limits::{MAX_ENDPOINTS, MAX_SAMPLE};
+pub use crate::wire::json::{SealText, Work};
 
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +163,8 @@ pub struct Announce<'a> {
     pub seeding: bool,
     /// The token of its registration, for an announce from another address.
     pub owner: Option<Token>,
+    /// What it is signed with, if it is; not yet verified.
+    pub seal: Option<SealText<'a>>,
     /// The work for a place, if that was asked for.
     pub work: Option<Work<'a>>,
 }
@@ -175,15 +178,6 @@ pub struct ChallengeQuery<'a> {
     pub id: Option<PeerId<'a>>,
 }
 
-/// Work done for an announce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Work<'a> {
-    /// The challenge, as the server gave it out.
-    pub challenge: &'a str,
-    /// What solves it.
-    pub nonce: u64,
-}
-
 /// Removes a peer.
 #[derive(Clone, Debug)]
 pub struct Leave<'a> {
@@ -193,6 +187,8 @@ pub struct Leave<'a> {
     pub id: PeerId<'a>,
     /// The token of its registration, for a request from another address.
     pub owner: Option<Token>,
+    /// What the leave of a signed peer is signed with; not yet verified.
+    pub seal: Option<SealText<'a>>,
 }
 
 impl Families {

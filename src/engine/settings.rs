@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
+use super::identity::Secret;
 use super::pow::Pricing;
 use crate::addr::CanonicalAddr;
 use crate::id::NetworkKey;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub default_network: NetworkKey,
     /// Nodes of a wider DHT to join.
     pub dht_nodes: Vec<SocketAddr, MAX_DHT_ADDRESSES>,
+    /// What the server's key is made of; a fresh one at each start if there is none.
+    pub identity: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr, MAX_TRUSTED_PROXIES>,
 }
@@ -76,6 +79,7 @@ impl Default for Settings {
             networks: Vec::new(),
             default_network: NetworkKey::of_name(DEFAULT_NETWORK).unwrap_or_default(),
             dht_nodes: Vec::new(),
+            identity: None,
             trusted_proxies: Vec::new(),
         }
     }

@@ -111,6 +111,7 @@ pub struct Stats {
     registered: u64,
     refreshed: u64,
     worked: u64,
+    verified: u64,
     dropped: [u64; DropReason::NAMES.len()],
     datagrams: Traffic,
     http: Traffic,
@@ -139,6 +140,7 @@ impl Stats {
             registered: 0,
             refreshed: 0,
             worked: 0,
+            verified: 0,
             dropped: [0; DropReason::NAMES.len()],
             datagrams: Traffic { received_bytes: 0, sent_bytes: 0 },
             http: Traffic { received_bytes: 0, sent_bytes: 0 },
@@ -191,6 +193,11 @@ impl Stats {
         self.worked = self.worked.saturating_add(1);
     }
 
+    /// Counts a signature that is verified, whatever comes of it.
+    pub const fn count_verification(&mut self) {
+        self.verified = self.verified.saturating_add(1);
+    }
+
     /// Counts a datagram that got no answer.
     pub fn count_dropped(&mut self, reason: DropReason) {
         bump(&mut self.dropped, reason as usize);
@@ -231,6 +238,11 @@ impl Stats {
     /// Announces of newcomers that had done the work asked for.
     pub const fn worked(&self) -> u64 {
         self.worked
+    }
+
+    /// Signatures that were verified, or found wrong.
+    pub const fn verified(&self) -> u64 {
+        self.verified
     }
 
     /// Requests by protocol and kind, with the names of both.

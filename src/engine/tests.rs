@@ -36,6 +36,7 @@ fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {
         ttl_s: None,
         seeding: false,
         owner: None,
+        seal: None,
         work: None,
     }
 }
@@ -178,7 +179,8 @@ fn leaving_takes_the_same_right_as_refreshing() {
     let engine = &mut engine(&mut memory, |_| ());
     let token = register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])).unwrap().token;
     let mut leave = |ip: &str, owner: Option<Token>| {
-        let request = Request::Leave(Leave { network: NETWORK, id: PeerId::parse("a").unwrap(), owner });
+        let request =
+            Request::Leave(Leave { network: NETWORK, id: PeerId::parse("a").unwrap(), owner, seal: None });
         match engine.handle(Instant::from_s(1), &from(ip), &request) {
             Reply::Left { removed } => Ok(removed),
             Reply::Refused(error) => Err(error),

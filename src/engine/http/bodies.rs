@@ -10,6 +10,7 @@ use crate::engine::reply::Sample;
 use crate::engine::token::TOKEN_TEXT_BYTES;
 use crate::id::PeerId;
 use crate::limits::CHALLENGE_LIFE_S;
+use crate::record::{KEY_BYTES, KEY_TEXT_BYTES, put_key};
 use crate::wire::pow::Challenge;
 use crate::wire::{Full, Writer};
 
@@ -95,6 +96,7 @@ pub(super) struct RequestCounts {
 struct WellKnownBody<'a> {
     servers: [&'a str; 0],
     bootstrap_id: &'a str,
+    key: &'a str,
     version: &'a str,
 }
 
@@ -164,10 +166,15 @@ pub(super) fn put_health(out: &mut Writer<'_>, health: &HealthBody) -> Result<()
 }
 
 /// Writes which servers serve this name, and who this one is.
-pub(super) fn put_well_known(out: &mut Writer<'_>, bootstrap_id: [u8; 20]) -> Result<(), Full> {
-    let mut hex = [0; 40];
+pub(super) fn put_well_known(
+    out: &mut Writer<'_>,
+    bootstrap_id: [u8; 20],
+    key: &[u8; KEY_BYTES],
+) -> Result<(), Full> {
+    let (mut hex, mut base64) = ([0; 40], [0; KEY_TEXT_BYTES]);
+    let key = text(&mut base64, |out| put_key(key, out))?;
     let bootstrap_id = text(&mut hex, |out| out.put_hex(&bootstrap_id))?;
-    put(out, &WellKnownBody { servers: [], bootstrap_id, version: VERSION })
+    put(out, &WellKnownBody { servers: [], bootstrap_id, key, version: VERSION })
 }
 
 /// Writes a sample of peers, as many as fit, and what the server says of itself.
@@ -210,7 +217,16 @@ fn put_peer(
         endpoint.emit(out)?;
         before = "\",\"";
     }
-    put_number(out, "\"],\"age\":", peer.age_s)?;
+    out.put(b"\"]")?;
+    if let Some(seal) = peer.seal {
+        out.put_str(",\"key\":\"")?;
+        seal.emit_key(out)?;
+        put_number(out, "\",\"seq\":", seal.seq)?;
+        out.put_str(",\"sig\":\"")?;
+        seal.emit_sig(out)?;
+        out.put(b"\"")?;
+    }
+    put_number(out, ",\"age\":", peer.age_s)?;
     if let Some(unix_s) = last_seen {
         put_number(out, ",\"last_seen\":", unix_s)?;
     }

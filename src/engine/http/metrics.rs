@@ -31,6 +31,11 @@ fn put_table(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<(), Fu
     out.counter("waypost_refreshes_total", "Announces of peers already there.", refreshed)?;
     out.gauge("waypost_pow_difficulty", "Bits of work that a newcomer is asked for.", engine.price().into())?;
     out.counter("waypost_pow_accepted_total", "Newcomers that had done their work.", engine.stats.worked())?;
+    out.counter(
+        "waypost_signatures_checked_total",
+        "Signatures of records checked.",
+        engine.stats.verified(),
+    )?;
     out.counter("waypost_evictions_total", "Peers that made room for others.", engine.peers.evictions())?;
     out.counter("waypost_expirations_total", "Peers that expired.", engine.peers.expirations())
 }

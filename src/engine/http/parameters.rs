@@ -1,5 +1,6 @@
 //! Parameters in the query of a target.
 
+use crate::engine::identity::Nonce;
 use crate::engine::{ChallengeQuery, Error, PeersQuery, intake};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{MAX_ID_BYTES, MAX_NETWORK_NAME_BYTES, MAX_SAMPLE, MAX_SCHEME_BYTES, MAX_SCHEMES};
@@ -22,16 +23,16 @@ impl Texts {
     }
 }
 
-/// The query of `GET /peers`.
+/// The query of `GET /peers`, and the nonce of a client that wants the answer signed.
 pub(super) fn peers<'a>(
     query: &'a str,
     texts: &'a mut Texts,
     default_network: NetworkKey,
-) -> Result<PeersQuery<'a>, Error> {
-    let mut values = [None; 4];
-    gather(query, &["network", "limit", "transport", "exclude"], &mut values)?;
-    let [wanted, most, transport, exclude] = values;
-    Ok(PeersQuery {
+) -> Result<(PeersQuery<'a>, Option<Nonce>), Error> {
+    let mut values = [None; 5];
+    gather(query, &["network", "limit", "transport", "exclude", "nonce"], &mut values)?;
+    let [wanted, most, transport, exclude, nonce] = values;
+    let query = PeersQuery {
         network: network(wanted, &mut texts.network, default_network)?,
         limit: most.map_or(Ok(MAX_SAMPLE), limit)?,
         schemes: match transport {
@@ -42,7 +43,8 @@ pub(super) fn peers<'a>(
             None => intake::transport(None)?,
         },
         exclude: id(exclude, &mut texts.id)?,
-    })
+    };
+    Ok((query, intake::nonce(nonce)?))
 }
 
 /// The query of `GET /challenge`.
@@ -109,19 +111,20 @@ mod tests {
     #[test]
     fn all_parameters() {
         let mut texts = Texts::new();
-        let query = "network=ro%6Fm&limit=7&transport=tcp,%75dp&exclude=a%3Ab&unknown=1&unknown=2&&x";
-        let query = peers(query, &mut texts, DEFAULT).unwrap();
+        let query = "network=ro%6Fm&limit=7&transport=tcp,%75dp&exclude=a%3Ab&nonce=0123456789abcdef&unknown=1&unknown=2&&x";
+        let (query, nonce) = peers(query, &mut texts, DEFAULT).unwrap();
         assert_eq!((query.network, query.limit), (NetworkKey::of_name("room").unwrap(), 7));
         assert_eq!(query.schemes, ["tcp", "udp"]);
         assert_eq!(query.exclude.map(PeerId::as_str), Some("a:b"));
+        assert_eq!(nonce, Nonce::parse("0123456789abcdef"));
     }
 
     #[test]
     fn no_parameters() {
         let mut texts = Texts::new();
-        let query = peers("", &mut texts, DEFAULT).unwrap();
+        let (query, nonce) = peers("", &mut texts, DEFAULT).unwrap();
         assert_eq!((query.network, query.limit), (DEFAULT, 50));
-        assert!(query.schemes.is_empty() && query.exclude.is_none());
+        assert!(query.schemes.is_empty() && query.exclude.is_none() && nonce.is_none());
     }
 
     #[test]
@@ -139,6 +142,7 @@ mod tests {
         assert_eq!(word("network=%ff"), Err("bad_network"));
         assert_eq!(word(&std::format!("network=%61{}", "a".repeat(64))), Err("bad_network"));
         assert_eq!(word("transport=TCP"), Err("bad_request"));
+        assert_eq!(word("nonce=0123"), Err("bad_request"));
         assert_eq!(word("exclude="), Err("bad_id"));
         assert_eq!(word("exclude=%20"), Err("bad_id"));
     }

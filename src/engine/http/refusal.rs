@@ -59,6 +59,7 @@ impl Refusal {
             allow: self.allow,
             retry_after_s: self.retry_after_s,
             sharing: self.sharing,
+            signature: None,
         })
     }
 }

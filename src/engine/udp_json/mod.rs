@@ -160,7 +160,6 @@ fn announce_of<'a>(
     source: &Source,
     own: &'a AddressId,
 ) -> Result<Announce<'a>, Error> {
-    intake::unsigned(body.signed)?;
     let port = body.port.unwrap_or(source.port);
     Ok(Announce {
         network: intake::network(body.network, default_network)?,
@@ -172,7 +171,8 @@ fn announce_of<'a>(
         ttl_s: intake::ttl_s(body.ttl_s),
         seeding: false,
         owner: None,
-        work: body.work.map(intake::work),
+        seal: body.seal,
+        work: body.work,
     })
 }
 
@@ -182,11 +182,11 @@ fn leave_of<'a>(
     default_network: NetworkKey,
     own: &'a AddressId,
 ) -> Result<Leave<'a>, Error> {
-    intake::unsigned(body.signed)?;
     Ok(Leave {
         network: intake::network(body.network, default_network)?,
         id: intake::id(body.peer_id)?.unwrap_or(own.id()),
         owner: None,
+        seal: body.seal,
     })
 }
 

@@ -19,18 +19,29 @@ pub struct AnnounceBody<'a> {
     /// The token of the registration.
     pub token: Option<&'a str>,
     /// The work for it.
-    pub work: Option<WorkBody<'a>>,
-    /// Whether it has any part of a signature.
-    pub signed: bool,
+    pub work: Option<Work<'a>>,
+    /// What it is signed with.
+    pub seal: Option<SealText<'a>>,
 }
 
-/// `pow` of an announce.
+/// Work done for an announce: its `pow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorkBody<'a> {
+pub struct Work<'a> {
     /// The challenge.
     pub challenge: &'a str,
     /// What solves it.
     pub nonce: u64,
+}
+
+/// `key`, `seq` and `sig` of an announce or a leave: a seal as text, not yet verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealText<'a> {
+    /// The public key.
+    pub key: &'a str,
+    /// The version of the record.
+    pub seq: u64,
+    /// The signature.
+    pub sig: &'a str,
 }
 
 /// `POST /leave`.
@@ -42,8 +53,8 @@ pub struct LeaveBody<'a> {
     pub network: Option<&'a str>,
     /// The token of the registration.
     pub token: Option<&'a str>,
-    /// Whether it has any part of a signature.
-    pub signed: bool,
+    /// What it is signed with.
+    pub seal: Option<SealText<'a>>,
 }
 
 /// `POST /hello`.
@@ -57,6 +68,8 @@ pub struct HelloBody<'a> {
     pub version: Option<&'a str>,
     /// In which network.
     pub network: Option<&'a str>,
+    /// Wants the answer signed, and makes its signature a new one.
+    pub nonce: Option<&'a str>,
 }
 
 /// What every datagram has. The fields that depend on its type are read once it is known who sent it.
@@ -113,9 +126,9 @@ pub struct UdpAnnounceBody<'a> {
     /// Life wanted, in seconds.
     pub ttl_s: Option<u64>,
     /// The work for it.
-    pub work: Option<WorkBody<'a>>,
-    /// Whether it has any part of a signature.
-    pub signed: bool,
+    pub work: Option<Work<'a>>,
+    /// What it is signed with.
+    pub seal: Option<SealText<'a>>,
 }
 
 impl<'a> AnnounceBody<'a> {
@@ -132,7 +145,7 @@ impl<'a> AnnounceBody<'a> {
             ttl_s: object.number(Field::Ttl)?,
             token: object.text(Field::Token)?,
             work: work(&object)?,
-            signed: is_signed(&object),
+            seal: seal(&object)?,
         })
     }
 }
@@ -148,7 +161,7 @@ impl<'a> LeaveBody<'a> {
             id: one_of(&object, Field::Id, Field::ClientId)?,
             network: object.text(Field::Network)?,
             token: object.text(Field::Token)?,
-            signed: is_signed(&object),
+            seal: seal(&object)?,
         })
     }
 }
@@ -165,6 +178,7 @@ impl<'a> HelloBody<'a> {
             supports: object.texts(Field::Supports)?,
             version: object.text(Field::Version)?,
             network: object.text(Field::Network)?,
+            nonce: object.text(Field::Nonce)?,
         })
     }
 }
@@ -220,7 +234,7 @@ impl<'a> UdpMessage<'a> {
             network: self.object.text(Field::Network)?,
             ttl_s: self.object.number(Field::Ttl)?,
             work: work(&self.object)?,
-            signed: is_signed(&self.object),
+            seal: seal(&self.object)?,
         })
     }
 }
@@ -234,16 +248,21 @@ fn one_of<'a>(object: &Object<'a>, name: Field, other: Field) -> Result<Option<&
 }
 
 /// The work in an announce: an object of a challenge and a nonce.
-fn work<'a>(object: &Object<'a>) -> Result<Option<WorkBody<'a>>, Error> {
+fn work<'a>(object: &Object<'a>) -> Result<Option<Work<'a>>, Error> {
     let Some(pow) = object.object(Field::Pow)? else { return Ok(None) };
     match (pow.text(Field::Challenge), pow.number(Field::Nonce)) {
-        (Ok(Some(challenge)), Ok(Some(nonce))) => Ok(Some(WorkBody { challenge, nonce })),
+        (Ok(Some(challenge)), Ok(Some(nonce))) => Ok(Some(Work { challenge, nonce })),
         _ => Err(Error::Field(Field::Pow)),
     }
 }
 
-fn is_signed(object: &Object<'_>) -> bool {
-    [Field::Key, Field::Seq, Field::Sig].into_iter().any(|part| object.has(part))
+/// The parts of a signature: all, or none.
+fn seal<'a>(object: &Object<'a>) -> Result<Option<SealText<'a>>, Error> {
+    match (object.text(Field::Key)?, object.number(Field::Seq)?, object.text(Field::Sig)?) {
+        (None, None, None) => Ok(None),
+        (Some(key), Some(seq), Some(sig)) => Ok(Some(SealText { key, seq, sig })),
+        _ => Err(Error::Field(Field::Sig)),
+    }
 }
 
 #[cfg(test)]
@@ -259,8 +278,8 @@ mod tests {
         .unwrap();
         assert_eq!((body.id, body.network, body.token), (Some("n1"), Some("room"), Some("AAAAAAAAAAA")));
         assert_eq!(body.endpoints.unwrap(), ["tcp://:1", "udp://:2"]);
-        assert_eq!((body.ttl_s, body.signed), (Some(60), false));
-        assert_eq!(body.work, Some(WorkBody { challenge: "x", nonce: u64::MAX }));
+        assert_eq!((body.ttl_s, body.seal), (Some(60), None));
+        assert_eq!(body.work, Some(Work { challenge: "x", nonce: u64::MAX }));
     }
 
     #[test]
@@ -269,7 +288,7 @@ mod tests {
         {
             let body = AnnounceBody::parse(document).unwrap();
             assert!(body.id.is_none() && body.endpoints.is_none() && body.network.is_none());
-            assert!(body.ttl_s.is_none() && body.token.is_none() && !body.signed);
+            assert!(body.ttl_s.is_none() && body.token.is_none() && body.seal.is_none());
         }
     }
 
@@ -305,10 +324,31 @@ mod tests {
     }
 
     #[test]
-    fn any_part_of_a_signature_counts() {
-        for document in [r#"{"key":"k"}"#, r#"{"seq":1}"#, r#"{"sig":"s"}"#, r#"{"key":{"\n":[]}}"#] {
-            assert!(AnnounceBody::parse(document.as_bytes()).unwrap().signed, "{document}");
-            assert!(LeaveBody::parse(document.as_bytes()).unwrap().signed, "{document}");
+    fn a_signature_has_three_parts() {
+        let whole = br#"{"key":"k","seq":7,"sig":"s"}"#;
+        let seal = Some(SealText { key: "k", seq: 7, sig: "s" });
+        assert_eq!(AnnounceBody::parse(whole).unwrap().seal, seal);
+        assert_eq!(LeaveBody::parse(whole).unwrap().seal, seal);
+        for (document, field) in [
+            (r#"{"key":"k"}"#, Field::Sig),
+            (r#"{"seq":1}"#, Field::Sig),
+            (r#"{"sig":"s"}"#, Field::Sig),
+            (r#"{"key":"k","sig":"s"}"#, Field::Sig),
+            (r#"{"key":{"\n":[]}}"#, Field::Key),
+            (r#"{"key":"k","seq":"1","sig":"s"}"#, Field::Seq),
+            (r#"{"key":"k","seq":-1,"sig":"s"}"#, Field::Seq),
+            (r#"{"key":"k","seq":1.0,"sig":"s"}"#, Field::Seq),
+        ] {
+            assert_eq!(
+                AnnounceBody::parse(document.as_bytes()).map(drop),
+                Err(Error::Field(field)),
+                "{document}"
+            );
+            assert_eq!(
+                LeaveBody::parse(document.as_bytes()).map(drop),
+                Err(Error::Field(field)),
+                "{document}"
+            );
         }
     }
 

@@ -19,7 +19,7 @@ pub enum Field {
     Limit,
     /// `network`: in which network.
     Network,
-    /// `nonce`: what solves the challenge.
+    /// `nonce`: what solves a challenge; what makes a signed answer a new one.
     Nonce,
     /// `pad`: makes a datagram as long as the answer wanted.
     Pad,

@@ -24,7 +24,7 @@ mod field;
 mod scan;
 
 pub use body::{
-    AnnounceBody, HelloBody, LeaveBody, MessageKind, QueryBody, UdpAnnounceBody, UdpMessage, WorkBody,
+    AnnounceBody, HelloBody, LeaveBody, MessageKind, QueryBody, SealText, UdpAnnounceBody, UdpMessage, Work,
 };
 pub use field::Field;
 

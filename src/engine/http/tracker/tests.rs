@@ -288,6 +288,7 @@ fn peers_of_other_protocols_are_there() {
         ttl_s: None,
         seeding: false,
         owner: None,
+        seal: None,
         work: None,
     };
     let json = source(LEECHER, Protocol::Http);
