@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use argh::FromArgs;
 
@@ -16,6 +17,7 @@ use crate::net::clock::Clock;
 use crate::net::listen::Sockets;
 use crate::net::memory::{self, MEMORY, Memory};
 use crate::net::signal::{EndSignals, Ending};
+use crate::net::supervisor::{self, Supervisor};
 use crate::net::{Server, names, process};
 use crate::wire::hex;
 
@@ -132,6 +134,9 @@ impl Serve {
     }
 }
 
+/// How often the server has come round.
+static BEATS: AtomicU32 = AtomicU32::new(0);
+
 /// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
 fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     process::renounce_new_privileges();
@@ -150,7 +155,12 @@ fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     }
     let description = description(&sockets, &engine.borrow(), clock);
     say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
-    let server = Server { sockets, engine: &engine, connections, clock };
+    let supervisor = Supervisor::of_process();
+    supervisor.ready();
+    let watched = supervisor::watch_over(|| BEATS.load(Ordering::Relaxed));
+    watched.map_err(|error| format!("no thread for the watchdog: {error}"))?;
+    let server =
+        Server { sockets, engine: &engine, connections, clock, supervisor: &supervisor, beats: &BEATS };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
 }
 

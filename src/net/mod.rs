@@ -10,6 +10,7 @@ pub mod names;
 mod places;
 pub mod process;
 pub mod signal;
+pub mod supervisor;
 mod tcp;
 mod udp;
 
@@ -18,6 +19,7 @@ use std::future::Future;
 use std::io;
 use std::net::UdpSocket;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -32,6 +34,7 @@ use clock::Clock;
 use listen::Sockets;
 use places::Places;
 use process::ResidentMemory;
+use supervisor::Supervisor;
 
 /// A server, ready to run: its sockets are bound, its memory is there.
 pub struct Server<'s, 'e> {
@@ -43,6 +46,10 @@ pub struct Server<'s, 'e> {
     pub connections: &'s mut [Connection],
     /// Its clock, which was started with the engine.
     pub clock: Clock,
+    /// Who wants to know how it is.
+    pub supervisor: &'s Supervisor,
+    /// Counts how often it has come round.
+    pub beats: &'static AtomicU32,
 }
 
 impl Server<'_, '_> {
@@ -52,12 +59,13 @@ impl Server<'_, '_> {
     /// # Errors
     /// The system does not let a socket be waited for.
     pub async fn run<T>(self, stop: impl Future<Output = T>) -> io::Result<T> {
-        let Self { sockets, engine, connections, clock } = self;
+        let Self { sockets, engine, connections, clock, supervisor, beats } = self;
         let places = Places::new(connections.len());
         let executor = LocalExecutor::new();
         // The same sockets once more, for what the engine sends of its own accord.
         let senders = sockets.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
-        start(&executor, keep_up(&places, engine, clock, senders)).detach();
+        let signs = Signs { supervisor, beats };
+        start(&executor, keep_up(&places, engine, clock, senders, signs)).detach();
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
             doors.push(start(&executor, tcp::accept(Async::new(listener)?, &places, engine, clock)));
@@ -75,6 +83,7 @@ impl Server<'_, '_> {
         };
         let serve = async {
             let ending = stop.await;
+            supervisor.stopping();
             drop(doors);
             places.stop();
             or(places.all_free(), async {
@@ -93,12 +102,27 @@ fn start<'w>(executor: &LocalExecutor<'w>, work: impl Future<Output = ()> + 'w) 
     executor.spawn(work)
 }
 
-/// Does what has to be done now and then, for ever: expiry, deadlines, and looking at the clock on the wall.
-async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock, senders: Vec<UdpSocket>) {
+/// Who sees that the server is alive.
+struct Signs<'s> {
+    supervisor: &'s Supervisor,
+    beats: &'static AtomicU32,
+}
+
+/// Does what has to be done now and then, for ever: expiry, deadlines, signs of life, and looking at the clock on the wall.
+async fn keep_up(
+    places: &Places,
+    engine: &RefCell<Engine<'_>>,
+    clock: Clock,
+    senders: Vec<UdpSocket>,
+    signs: Signs<'_>,
+) {
     let resident = ResidentMemory::open();
     let mut look_at = Instant::START;
+    let mut said_at = Instant::START;
     loop {
         let now = clock.now();
+        signs.beats.fetch_add(1, Ordering::Relaxed);
+        signs.supervisor.alive(now, &mut said_at);
         if now >= look_at {
             look_at = now.plus_s(1);
             let mut engine = engine.borrow_mut();
@@ -136,8 +160,15 @@ mod tests {
         let mut storage = Box::new(Storage::<16, 256>::new());
         let engine = RefCell::new(storage.engine(Settings::default(), &Seed([1; 32])));
         let mut connections: Vec<_> = (0..places).map(|_| Connection::new()).collect();
-        let server =
-            Server { sockets, engine: &engine, connections: &mut connections, clock: Clock::start() };
+        static BEATS: AtomicU32 = AtomicU32::new(0);
+        let server = Server {
+            sockets,
+            engine: &engine,
+            connections: &mut connections,
+            clock: Clock::start(),
+            supervisor: &Supervisor::default(),
+            beats: &BEATS,
+        };
         smol::block_on(server.run(client(http, udp))).unwrap()
     }
 

@@ -8,8 +8,12 @@ use crate::rng::Seed;
 /// # Errors
 /// Why the system has no randomness. The server must not start then.
 pub fn seed() -> Result<Seed, getrandom::Error> {
+    seed_by(getrandom::fill)
+}
+
+fn seed_by<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Seed, E> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)?;
+    fill(&mut bytes)?;
     Ok(Seed(bytes))
 }
 
@@ -105,6 +109,11 @@ mod tests {
         renounce_new_privileges();
         // Of the thread that asked, which in a server is the first one.
         assert!(rustix::thread::no_new_privs().unwrap());
+    }
+
+    #[test]
+    fn without_randomness_there_is_no_seed() {
+        assert_eq!(seed_by(|_| Err("the system has none")).map(|seed| seed.0), Err("the system has none"));
     }
 
     #[test]
