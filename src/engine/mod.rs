@@ -37,6 +37,7 @@
 mod bittorrent;
 pub mod datagram;
 mod dht;
+mod egress;
 pub mod http;
 pub mod intake;
 mod krpc;
@@ -67,6 +68,7 @@ use crate::limits::STABLE_SAMPLE_EPOCH_S;
 use crate::rng::{HashKey, Rng, Seed};
 use crate::time::{Instant, WallClock};
 use dht::{Dht, DhtStorage};
+use egress::Egress;
 use peers::{PeerStorage, PeerTable, Slot};
 use ratelimit::{Gate, LimiterStorage, RateLimiter, Spending};
 use reply::Sample;
@@ -111,6 +113,7 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
             limiter: RateLimiter::new(&mut self.limiter, &settings, seed.key(purpose::LIMITS)),
             dht: Dht::new(&mut self.dht, &settings.dht_nodes, seed.key(purpose::DHT)),
             admissions: Gate::table_in_a_minute(capacity),
+            egress: Egress::new(&settings),
             minter: Minter::new(seed.key(purpose::TOKENS)),
             rng: Rng::new(seed.key(purpose::SAMPLING)),
             stable_key: seed.key(purpose::STABLE_SAMPLES),
@@ -137,6 +140,8 @@ pub struct Engine<'s> {
     dht: Dht<'s>,
     /// New peers a second, over all clients.
     admissions: Gate,
+    /// Bytes a second to addresses that have not proved themselves.
+    egress: Egress,
     minter: Minter,
     rng: Rng,
     stable_key: HashKey,
@@ -213,11 +218,11 @@ impl Engine<'_> {
 
     fn sample(&mut self, now: Instant, source: &Source, query: &PeersQuery<'_>) -> Result<Decision, Error> {
         self.check_served(query.network)?;
-        let limit = self.share(query.limit);
-        let query = PeersQuery { limit, ..query.clone() };
-        let mut stable = self.stable_rng(now, source.addr);
-        let rng = stable.as_mut().unwrap_or(&mut self.rng);
-        Ok(Decision::Sampled(self.peers.sample(now, &query, source.addr, rng)))
+        let slots = match self.stable_rng(now, source.addr) {
+            Some(mut rng) => self.peers.stable_sample(now, query, source.addr, &mut rng),
+            None => self.peers.sample(now, query, source.addr, &mut self.rng),
+        };
+        Ok(Decision::Sampled(slots))
     }
 
     fn contacts(
@@ -228,18 +233,11 @@ impl Engine<'_> {
         query: ContactsQuery,
         exclude: Option<Slot>,
     ) -> peers::Slots {
-        let query = ContactsQuery { limit: self.share(query.limit), ..query };
-        let mut stable = self.stable_rng(now, source.addr);
-        let rng = stable.as_mut().unwrap_or(&mut self.rng);
-        self.peers.sample_contacts(now, network, query, source.addr, exclude, rng)
-    }
-
-    /// The most of `limit` peers that one answer may show.
-    fn share(&self, limit: usize) -> usize {
-        if !self.settings.stable_samples {
-            return limit;
+        let viewer = source.addr;
+        match self.stable_rng(now, viewer) {
+            Some(mut rng) => self.peers.stable_contacts(now, network, query, viewer, exclude, &mut rng),
+            None => self.peers.sample_contacts(now, network, query, viewer, exclude, &mut self.rng),
         }
-        limit.min(self.peers.len().div_ceil(4).clamp(8, limit.max(8)))
     }
 
     /// A generator that is the same for one client network during one epoch, if samples are to be stable.
