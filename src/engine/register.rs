@@ -74,7 +74,11 @@ impl Engine<'_> {
                         .pass(now)
                         .map_err(|retry_after_s| Error::RateLimited { retry_after_s })?;
                 }
-                self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)?
+                self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| {
+                    // A prefix that has all its places must not use up what is for the newcomers of others.
+                    self.admissions.give_back();
+                    Error::TableFull
+                })?
             }
         };
         self.stats.count_registration(found.is_none());

@@ -242,6 +242,22 @@ fn new_peers_are_admitted_no_faster_than_a_table_a_minute_but_refreshes_always()
 }
 
 #[test]
+fn a_prefix_that_has_all_its_places_uses_up_no_admissions() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    let mut refused = 0;
+    for n in 0..1000 {
+        let (ip, id) = (format!("66.6.{}.{}", n % 256, n / 256), format!("attacker-{n}"));
+        refused += u32::from(register(engine, 0, &ip, announce(&id, &["tcp://:1"])) == Err(Error::TableFull));
+    }
+    assert_eq!(refused, 1000 - 8, "one /16 has an eighth of the table");
+    for n in 0..40 {
+        let (ip, id) = (format!("{}.1.1.1", n + 20), format!("peer-{n}"));
+        register(engine, 0, &ip, announce(&id, &["tcp://:1"])).unwrap();
+    }
+}
+
+#[test]
 fn stable_samples_show_one_network_the_same_peers_for_ten_minutes() {
     let mut memory = Memory::new();
     let engine = &mut engine(&mut memory, |s| {

@@ -71,6 +71,11 @@ impl Gate {
             Err(wait_us) => Err(u32::try_from(wait_us.div_ceil(1_000_000)).unwrap_or(u32::MAX)),
         }
     }
+
+    /// Takes a pass back that was not used.
+    pub const fn give_back(&mut self) {
+        self.due_us = self.due_us.saturating_sub(self.rate.interval_us);
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +148,10 @@ mod tests {
                 })
                 .sum();
             assert!(passed.abs_diff(a_minute) <= a_minute / 1000, "{capacity}: {passed}");
+            let later = Instant::from_s(1000);
+            let unused = (0..100_000).take_while(|_| gate.pass(later).map(|()| gate.give_back()).is_ok());
+            assert_eq!(unused.count(), 100_000, "{capacity}");
+            assert_eq!((0..100_000).take_while(|_| gate.pass(later).is_ok()).count(), burst, "{capacity}");
         }
     }
 }
