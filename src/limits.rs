@@ -47,6 +47,9 @@ pub const EARLIEST_CREDIBLE_UNIX_S: u64 = 1_767_225_600;
 
 /// Most peers in one HTTP answer, and the default.
 pub const MAX_SAMPLE: usize = 50;
+/// Peers that one client network is shown under `--stable-samples`, at least: with fewer, half a network could be of one
+/// attacker. At most [`MAX_SAMPLE`].
+pub const MIN_STABLE_SAMPLE: usize = 8;
 /// Default number of peers in one UDP answer.
 pub const DEFAULT_UDP_SAMPLE: usize = 8;
 /// Most peers in one UDP answer.
@@ -182,6 +185,15 @@ pub const MAX_TRACKER_REPLY_BYTES: usize = 1024;
 pub const MAX_MESSAGE_ID_BYTES: usize = 32;
 /// Lowest source port answered over UDP: lower ones are services, and an answer could start a loop (CVE-2024-2169).
 pub const LOWEST_CLIENT_PORT: u16 = 1024;
+
+/// Answers of KRPC that are longer than their query, to addresses that have not proved themselves, in bytes a second. With
+/// those of STUN 64,000, and 16,000 of a build for a small device, whose uplink is small too. What is no longer than its
+/// request is of no use to a reflector, and is not counted.
+pub const KRPC_EGRESS_BYTES_PER_S: u32 = if MAX_PEERS < 4096 { 12_000 } else { 48_000 };
+/// The same of STUN. Neither can use up what the other has.
+pub const STUN_EGRESS_BYTES_PER_S: u32 = if MAX_PEERS < 4096 { 4_000 } else { 16_000 };
+/// What may leave at once, as seconds of the rate.
+pub const EGRESS_BURST_S: u32 = 2;
 
 /// Datagrams read before other sockets get their turn. More gains nothing measurable (one wake costs about as much as
 /// four datagrams), and 64 of 10 us each cost a waiting HTTP client less than a millisecond.

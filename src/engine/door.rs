@@ -23,6 +23,17 @@ pub(super) enum Payment {
     Unable,
 }
 
+/// A newcomer got in, by this gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// There is none.
+    Free,
+    /// That of all.
+    All,
+    /// That of those who cannot pay.
+    Unable,
+}
+
 /// Why a newcomer does not get in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Closed {
@@ -67,22 +78,31 @@ impl Door {
     ///
     /// # Errors
     /// [`Closed`] says what is missing.
-    pub(super) fn pass(&mut self, now: Instant, payment: Payment) -> Result<(), Closed> {
+    pub(super) fn pass(&mut self, now: Instant, payment: Payment) -> Result<Pass, Closed> {
         let price = self.price.bits();
         let fixed = matches!(self.price.pricing(), Pricing::Fixed(_));
         if price > 0 && (payment == Payment::Owing || fixed && payment == Payment::Unable) {
             return Err(Closed::Owes(price));
         }
-        let Some(gates) = &mut self.gates else { return Ok(()) };
+        let Some(gates) = &mut self.gates else { return Ok(Pass::Free) };
         if price > 0 && payment == Payment::Unable {
-            return gates.unable.pass(now).map_err(Closed::Crowded);
+            return gates.unable.pass(now).map(|()| Pass::Unable).map_err(Closed::Crowded);
         }
         let passed = gates.all.pass(now);
         self.price.observe(now, if passed.is_ok() { gates.all.taken_percent(now) } else { 100 });
-        passed.map_err(|wait_s| match (self.price.bits(), payment) {
+        passed.map(|()| Pass::All).map_err(|wait_s| match (self.price.bits(), payment) {
             (bits, Payment::Owing) if bits > 0 => Closed::Owes(bits),
             _ => Closed::Crowded(wait_s),
         })
+    }
+
+    /// Takes a pass back from a newcomer that found no place.
+    pub(super) const fn give_back(&mut self, pass: Pass) {
+        match (&mut self.gates, pass) {
+            (Some(gates), Pass::All) => gates.all.give_back(),
+            (Some(gates), Pass::Unable) => gates.unable.give_back(),
+            _ => {}
+        }
     }
 
     /// Lets the price follow the time.
@@ -169,7 +189,9 @@ mod tests {
         let passed = (0..CAPACITY).take_while(|_| door.pass(now, Payment::Unable).is_ok()).count();
         assert_eq!(passed, CAPACITY / 4 / 6);
         assert!(matches!(door.pass(now, Payment::Unable), Err(Closed::Crowded(_))));
-        assert_eq!(door.pass(now, Payment::Paid), Ok(()), "and take nothing from those who do");
+        door.give_back(Pass::Unable);
+        assert_eq!(door.pass(now, Payment::Unable), Ok(Pass::Unable), "what was given back is there again");
+        assert_eq!(door.pass(now, Payment::Paid), Ok(Pass::All), "and take nothing from those who do");
     }
 
     #[test]
@@ -178,7 +200,7 @@ mod tests {
         for payment in [Payment::Owing, Payment::Unable] {
             assert_eq!(door.pass(Instant::START, payment), Err(Closed::Owes(5)));
         }
-        assert_eq!(door.pass(Instant::START, Payment::Paid), Ok(()));
+        assert_eq!(door.pass(Instant::START, Payment::Paid), Ok(Pass::All));
     }
 
     #[test]

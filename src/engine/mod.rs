@@ -38,6 +38,7 @@ mod bittorrent;
 pub mod datagram;
 mod dht;
 mod door;
+mod egress;
 pub mod http;
 pub mod identity;
 pub mod intake;
@@ -72,6 +73,7 @@ use crate::time::{Instant, WallClock};
 use crate::wire::pow::Challenge;
 use dht::{Dht, DhtStorage};
 use door::Door;
+use egress::Egress;
 use identity::{Identity, Secret};
 use peers::{PeerStorage, PeerTable, Slot};
 use pow::Challenger;
@@ -118,6 +120,7 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
             dht: Dht::new(&mut self.dht, &settings.dht_nodes, seed.key(purpose::DHT)),
             door: Door::new(capacity, &settings),
             challenger: Challenger::new(&seed.key(purpose::CHALLENGES)),
+            egress: Egress::new(&settings),
             minter: Minter::new(seed.key(purpose::TOKENS)),
             rng: Rng::new(seed.key(purpose::SAMPLING)),
             stable_key: seed.key(purpose::STABLE_SAMPLES),
@@ -144,6 +147,8 @@ pub struct Engine<'s> {
     dht: Dht<'s>,
     door: Door,
     challenger: Challenger,
+    /// Bytes a second to addresses that have not proved themselves.
+    egress: Egress,
     minter: Minter,
     rng: Rng,
     stable_key: HashKey,
@@ -228,11 +233,11 @@ impl Engine<'_> {
 
     fn sample(&mut self, now: Instant, source: &Source, query: &PeersQuery<'_>) -> Result<Decision, Error> {
         self.check_served(query.network)?;
-        let limit = self.share(query.limit);
-        let query = PeersQuery { limit, ..query.clone() };
-        let mut stable = self.stable_rng(now, source.addr);
-        let rng = stable.as_mut().unwrap_or(&mut self.rng);
-        Ok(Decision::Sampled(self.peers.sample(now, &query, source.addr, rng)))
+        let slots = match self.stable_rng(now, source.addr) {
+            Some(mut rng) => self.peers.stable_sample(now, query, source.addr, &mut rng),
+            None => self.peers.sample(now, query, source.addr, &mut self.rng),
+        };
+        Ok(Decision::Sampled(slots))
     }
 
     fn contacts(
@@ -243,18 +248,11 @@ impl Engine<'_> {
         query: ContactsQuery,
         exclude: Option<Slot>,
     ) -> peers::Slots {
-        let query = ContactsQuery { limit: self.share(query.limit), ..query };
-        let mut stable = self.stable_rng(now, source.addr);
-        let rng = stable.as_mut().unwrap_or(&mut self.rng);
-        self.peers.sample_contacts(now, network, query, source.addr, exclude, rng)
-    }
-
-    /// The most of `limit` peers that one answer may show.
-    fn share(&self, limit: usize) -> usize {
-        if !self.settings.stable_samples {
-            return limit;
+        let viewer = source.addr;
+        match self.stable_rng(now, viewer) {
+            Some(mut rng) => self.peers.stable_contacts(now, network, query, viewer, exclude, &mut rng),
+            None => self.peers.sample_contacts(now, network, query, viewer, exclude, &mut self.rng),
         }
-        limit.min(self.peers.len().div_ceil(4).clamp(8, limit.max(8)))
     }
 
     /// A generator that is the same for one client network during one epoch, if samples are to be stable.

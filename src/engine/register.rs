@@ -1,6 +1,6 @@
 //! Who is registered, changed and removed, and who may do it: whose endpoint, whose id, which network.
 
-use super::door::Payment;
+use super::door::{Pass, Payment};
 use super::peers::{NoPlace, Record, Slot};
 use super::pow::BadWork;
 use super::request::EndpointList;
@@ -86,9 +86,13 @@ impl Engine<'_> {
                 if let Some(seal) = &seal {
                     check_newer(seal, self.peers.last_seq(now, announce.network, announce.id))?;
                 }
-                self.let_in(now, source, announce)?;
-                self.verify(record.seal, announce.network, &endpoints)?;
-                self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)?
+                let pass = self.let_in(now, source, announce)?;
+                let verified = self.verify(record.seal, announce.network, &endpoints);
+                let inserted = verified.and_then(|()| {
+                    self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)
+                });
+                // Who gets no place must not use up what is for other newcomers.
+                inserted.inspect_err(|_| self.door.give_back(pass))?
             }
         };
         self.stats.count_registration(found.is_none());
@@ -96,7 +100,7 @@ impl Engine<'_> {
     }
 
     /// Lets a newcomer in, if it has what it takes.
-    fn let_in(&mut self, now: Instant, source: &Source, announce: &Announce<'_>) -> Result<(), Error> {
+    fn let_in(&mut self, now: Instant, source: &Source, announce: &Announce<'_>) -> Result<Pass, Error> {
         let record = (announce.network, announce.id);
         let payment = match announce.work {
             // Nobody looks at what nobody asked for.

@@ -65,12 +65,14 @@ pub enum DropReason {
     RateLimited,
     /// Without a token, and no answer is short enough.
     Unproven,
+    /// The unproven have got what they may get in this second, and the answer would be longer than the request.
+    Egress,
 }
 
 impl DropReason {
     /// Names of all reasons, in the order of their discriminants.
-    pub const NAMES: [&'static str; 6] =
-        ["too_long", "bad_source", "malformed", "not_a_request", "rate_limited", "unproven"];
+    pub const NAMES: [&'static str; 7] =
+        ["too_long", "bad_source", "malformed", "not_a_request", "rate_limited", "unproven", "egress"];
 }
 
 /// How an HTTP connection ended.
@@ -113,6 +115,7 @@ pub struct Stats {
     worked: u64,
     verified: u64,
     dropped: [u64; DropReason::NAMES.len()],
+    shortened: u64,
     datagrams: Traffic,
     http: Traffic,
     responses: [u64; STATUSES.len()],
@@ -142,6 +145,7 @@ impl Stats {
             worked: 0,
             verified: 0,
             dropped: [0; DropReason::NAMES.len()],
+            shortened: 0,
             datagrams: Traffic { received_bytes: 0, sent_bytes: 0 },
             http: Traffic { received_bytes: 0, sent_bytes: 0 },
             responses: [0; STATUSES.len()],
@@ -201,6 +205,11 @@ impl Stats {
     /// Counts a datagram that got no answer.
     pub fn count_dropped(&mut self, reason: DropReason) {
         bump(&mut self.dropped, reason as usize);
+    }
+
+    /// Counts an answer that held less because the unproven had got what they may get in this second.
+    pub const fn count_shortened(&mut self) {
+        self.shortened = self.shortened.saturating_add(1);
     }
 
     /// Counts the bytes of a datagram and of its answer, 0 if there is none.
@@ -280,6 +289,11 @@ impl Stats {
     /// Datagrams without an answer, with the names of the reasons.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         DropReason::NAMES.iter().copied().zip(self.dropped.iter().copied())
+    }
+
+    /// Answers that held less because the unproven had got what they may get in a second.
+    pub const fn shortened(&self) -> u64 {
+        self.shortened
     }
 
     /// Bytes of UDP payload.

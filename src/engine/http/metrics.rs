@@ -58,6 +58,8 @@ fn put_datagrams(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<()
     for (reason, n) in engine.stats.dropped() {
         out.labelled("waypost_datagrams_dropped_total", &[("reason", reason)], n)?;
     }
+    let shortened = engine.stats.shortened();
+    out.counter("waypost_udp_shortened_total", "Answers cut to the length of their request.", shortened)?;
     let bytes = engine.stats.datagrams();
     out.counter("waypost_udp_received_bytes_total", "Bytes of datagrams received.", bytes.received_bytes)?;
     out.counter("waypost_udp_sent_bytes_total", "Bytes of datagrams sent.", bytes.sent_bytes)

@@ -85,6 +85,11 @@ impl Gate {
         let percent = owed_us.saturating_mul(100).checked_div(self.rate.tolerance_us);
         percent.unwrap_or(0).min(100)
     }
+
+    /// Takes a pass back that was not used.
+    pub const fn give_back(&mut self) {
+        self.due_us = self.due_us.saturating_sub(self.rate.interval_us);
+    }
 }
 
 #[cfg(test)]
@@ -157,6 +162,10 @@ mod tests {
                 })
                 .sum();
             assert!(passed.abs_diff(a_minute) <= a_minute / 1000, "{capacity}: {passed}");
+            let later = Instant::from_s(1000);
+            let unused = (0..100_000).take_while(|_| gate.pass(later).map(|()| gate.give_back()).is_ok());
+            assert_eq!(unused.count(), 100_000, "{capacity}");
+            assert_eq!((0..100_000).take_while(|_| gate.pass(later).is_ok()).count(), burst, "{capacity}");
         }
     }
 }
