@@ -31,13 +31,14 @@ struct Simple {
     /// Ids and when they expire.
     peers: Vec<(String, Instant)>,
     index: BTreeMap<String, usize>,
+    evictions: u64,
     rng: Rng,
 }
 
 impl Simple {
     fn new(policy: Policy, places: usize) -> Self {
         let rng = Rng::new(HashKey::new([9; 16]));
-        Self { policy, places, peers: Vec::new(), index: BTreeMap::new(), rng }
+        Self { policy, places, peers: Vec::new(), index: BTreeMap::new(), evictions: 0, rng }
     }
 
     fn evict(&mut self, place: usize) {
@@ -67,6 +68,7 @@ impl Table for Simple {
         if self.peers.len() == self.places {
             let Some(victim) = self.victim() else { return };
             self.evict(victim);
+            self.evictions += 1;
         }
         self.index.insert(id.into(), self.peers.len());
         self.peers.push((id.into(), expires));
@@ -82,6 +84,10 @@ impl Table for Simple {
 
     fn len(&self) -> usize {
         self.peers.len()
+    }
+
+    fn evictions(&self) -> u64 {
+        self.evictions
     }
 
     fn sample(&mut self, _now: Instant, _asker: CanonicalAddr) -> Vec<String> {

@@ -27,10 +27,14 @@ fn check(attack: Attack, holds: impl Fn(&Outcome) -> bool) {
     }
 }
 
-/// Whether one prefix has no more than `places` places in the table and, in every answer, `shown` of fifty.
+/// Whether one prefix displaces nobody, and has no more than `places` places in the table and, in every answer, `shown` of
+/// fifty.
 fn is_held(outcome: &Outcome, places: usize, shown: usize) -> bool {
     let most_shown = (shown * 100) as f64 / MAX_SAMPLE as f64;
-    outcome.newcomers >= 94.0 && outcome.attackers <= places && outcome.in_answers <= most_shown
+    outcome.newcomers >= 94.0
+        && outcome.evictions == 0
+        && outcome.attackers <= places
+        && outcome.in_answers <= most_shown
 }
 
 #[test]

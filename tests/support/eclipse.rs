@@ -101,7 +101,6 @@ impl Attack {
 }
 
 /// A table under attack.
-#[expect(clippy::len_without_is_empty, reason = "nobody asks")]
 pub trait Table {
     /// A peer announces itself, for 300 s.
     fn announce(&mut self, now: Instant, id: &str, from: CanonicalAddr);
@@ -109,6 +108,8 @@ pub trait Table {
     fn tick(&mut self, now: Instant);
     /// How many peers are listed.
     fn len(&self) -> usize;
+    /// How many peers had to make room for others.
+    fn evictions(&self) -> u64;
     /// The ids of the peers that `asker` is shown.
     fn sample(&mut self, now: Instant, asker: CanonicalAddr) -> Vec<String>;
     /// Takes a peer out. Returns whether it was listed.
@@ -126,6 +127,8 @@ pub struct Outcome {
     pub attackers: usize,
     /// in percent of all.
     pub attacker_share: f64,
+    /// Peers that had to make room for others.
+    pub evictions: u64,
     /// Percent of the peers in answers that are the attacker's.
     pub in_answers: f64,
 }
@@ -188,6 +191,7 @@ pub fn run(table: &mut dyn Table, attack: Attack, seed: u8, scale: u32) -> Outco
         newcomers: percent(newcomers_listed, newcomers as usize),
         attackers,
         attacker_share: percent(attackers, listed),
+        evictions: table.evictions(),
         in_answers: percent(shown_attackers, shown),
     }
 }
@@ -234,6 +238,10 @@ impl Table for Real<'_> {
 
     fn len(&self) -> usize {
         self.0.peers().len()
+    }
+
+    fn evictions(&self) -> u64 {
+        self.0.peers().evictions()
     }
 
     fn sample(&mut self, now: Instant, asker: CanonicalAddr) -> Vec<String> {
