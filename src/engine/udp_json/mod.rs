@@ -7,7 +7,7 @@
 //! Without one:
 //!
 //! - `ping` gets a `pong`, with `server_id` and `you` if they fit;
-//! - `find_peers` with a `pad` gets as many peers as fit, and a token;
+//! - `find_peers` with a `pad` gets as many peers as fit, and a token; over the limit the token alone;
 //! - everything else gets a token, and nothing is changed;
 //! - what does not fit is silence.
 //!
@@ -79,7 +79,7 @@ impl Engine<'_> {
             (MessageKind::Ping, _) => self.ping(call, out),
             (MessageKind::FindPeers, Proof::None) if call.message.padded => {
                 self.find_peers(call, out).or_else(|trouble| match trouble {
-                    Trouble::Full => {
+                    Trouble::Full | Trouble::Refused(Error::RateLimited { .. }) => {
                         out.rewind(0);
                         Ok(call.emit_token(out)?)
                     }
