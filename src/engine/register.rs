@@ -91,8 +91,11 @@ impl Engine<'_> {
                 let inserted = verified.and_then(|()| {
                     self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)
                 });
-                // Who gets no place must not use up what is for other newcomers.
-                inserted.inspect_err(|_| self.door.give_back(pass))?
+                // Who gets no place, or one of its own neighbours', must not use up what is for other newcomers.
+                if inserted.is_err() || inserted.is_ok_and(|(_, among_its_own)| among_its_own) {
+                    self.door.give_back(pass);
+                }
+                inserted?.0
             }
         };
         self.stats.count_registration(found.is_none());

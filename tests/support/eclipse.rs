@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use waypost::addr::{CanonicalAddr, Scope};
 use waypost::endpoint::Endpoint;
+use waypost::engine::pow::Pricing;
 use waypost::engine::{
     Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
 };
@@ -199,7 +200,7 @@ pub fn run(table: &mut dyn Table, attack: Attack, seed: u8, scale: u32) -> Outco
 /// Runs `attack` on an engine of `PEERS` places, with the limits it has by default or with none.
 pub fn run_on_engine<const PEERS: usize>(attack: Attack, seed: u8, scale: u32, limited: bool) -> Outcome {
     let run = move || {
-        let mut settings = Settings { max_peers: PEERS, ..Settings::default() };
+        let mut settings = Settings { max_peers: PEERS, pow: Pricing::Off, ..Settings::default() };
         if !limited {
             settings.queries_per_minute = 0;
             settings.announces_per_minute = 0;
