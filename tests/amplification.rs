@@ -7,6 +7,7 @@ use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use waypost::engine::datagram::{Kind, classify};
+use waypost::engine::pow::Pricing;
 use waypost::engine::{Engine, Settings, Storage};
 use waypost::limits::{BINARY_AMPLIFICATION, MAX_DATAGRAM_BYTES, MAX_UDP_REPLY_BYTES};
 use waypost::rng::{HashKey, Rng, Seed};
@@ -15,7 +16,7 @@ use waypost::time::Instant;
 type Memory = Storage<128, 256>;
 
 /// Requests of every shape; `TOKEN` stands for a token and `PAD` for padding.
-const SAMPLES: [&str; 16] = [
+const SAMPLES: [&str; 18] = [
     r#"{"type":"ping","id":"1"}"#,
     r#"{"type":"ping","id":"ping-0123456789","pad":"PAD"}"#,
     r#"{"type":"ping","id":"1","token":"TOKEN","pad":"PAD"}"#,
@@ -32,6 +33,8 @@ const SAMPLES: [&str; 16] = [
     r#"{"type":"leave","id":"1","peer_id":"n","token":"TOKEN"}"#,
     r#"{"type":"leave","id":"\u0061","pad":"PAD"}"#,
     r#"{"type":"find_peers","id":"1","pad":"PAD","x":[[[{"a":[1,-2.5e3,true,null]}]]]}"#,
+    r#"{"type":"announce","id":"1","peer_id":"n","token":"TOKEN","pow":{"challenge":"AQkEAQAAAADX3cRzZXnE5XGKpSYt3kdSlSqLNcpzJzmvoVZdMh2prg","nonce":18446744073709551615},"pad":"PAD"}"#,
+    r#"{"type":"announce","id":"12345678901234567890123456789012","peer_id":"n","token":"TOKEN","pow":{"challenge":"","nonce":0}}"#,
 ];
 
 /// Longest answer of the protocols that are no text, in bytes (BEP 32 advises it for the DHT).
@@ -93,7 +96,11 @@ fn binary_requests() -> Vec<Vec<u8>> {
 
 /// An engine that limits nobody, with `fill` peers of both families.
 fn engine(memory: &mut Memory, fill: u32) -> Engine<'_> {
-    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() };
+    engine_that_asks(memory, fill, Pricing::Off)
+}
+
+fn engine_that_asks(memory: &mut Memory, fill: u32, pow: Pricing) -> Engine<'_> {
+    let settings = Settings { queries_per_minute: 0, announces_per_minute: 0, pow, ..Settings::default() };
     let mut engine = memory.engine(settings, &Seed([4; 32]));
     for n in 0..fill {
         let from = client(n);
@@ -195,6 +202,27 @@ fn proven_answers_fit_one_datagram() {
     }
 }
 
+/// A challenge makes a refusal longer; it is only for who has a token.
+#[test]
+fn a_price_makes_no_answer_too_long() {
+    let mut memory = Box::new(Memory::new());
+    let mut engine = engine_that_asks(&mut memory, 0, Pricing::Fixed(24));
+    let (mut refused, from) = (0, client(900));
+    let token = token_for(&mut engine, from);
+    for (token, proven) in [("AAAAAAAAAAA", false), (&token, true)] {
+        for request in requests(token) {
+            let has_token = proven && request.windows(11).any(|window| window == token.as_bytes());
+            check(&mut engine, from, &request, has_token);
+            let answer = ask(&mut engine, from, &request);
+            let challenged = String::from_utf8_lossy(&answer).contains(r#""challenge":""#);
+            assert!(!challenged || has_token, "{}", String::from_utf8_lossy(&request));
+            refused += usize::from(challenged);
+        }
+    }
+    assert!(refused > 50, "only {refused} challenges");
+    assert_eq!(engine.peers().len(), 0, "nobody has worked");
+}
+
 #[test]
 fn prefixes_and_mutations_are_answered_by_the_same_rule() {
     let mut memory = Box::new(Memory::new());
@@ -235,7 +263,7 @@ fn random_edits_of_proven_requests_keep_the_bounds() {
     let samples =
         SAMPLES.map(|sample| sample.replace("TOKEN", &token).replace("PAD", "xxxxxxxxxxxxxxxxxxxxxxxxxxxx"));
     for _ in 0..50_000 {
-        let sample = samples[rng.below(16) as usize].as_bytes();
+        let sample = samples[rng.below(SAMPLES.len() as u32) as usize].as_bytes();
         let mut datagram = sample.to_vec();
         for _ in 0..=rng.below(3) {
             let at = rng.below(datagram.len() as u32) as usize;
@@ -244,7 +272,7 @@ fn random_edits_of_proven_requests_keep_the_bounds() {
                 1 => drop(datagram.remove(at)),
                 2 => datagram.insert(at, b"\"{}[]:,\\0"[rng.below(9) as usize]),
                 _ => {
-                    let other = samples[rng.below(16) as usize].as_bytes();
+                    let other = samples[rng.below(SAMPLES.len() as u32) as usize].as_bytes();
                     datagram.truncate(at);
                     datagram.extend_from_slice(&other[rng.below(other.len() as u32) as usize..]);
                 }

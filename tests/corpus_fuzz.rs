@@ -55,6 +55,11 @@ fn stun() {
 }
 
 #[test]
+fn challenge() {
+    replay("challenge", fuzzing::challenge);
+}
+
+#[test]
 fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);
 }

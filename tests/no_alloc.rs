@@ -6,10 +6,12 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use waypost::engine::http::{Connection, Wants};
+use waypost::engine::pow::Pricing;
 use waypost::engine::{Engine, Settings, Storage};
 use waypost::limits::MAX_UDP_REPLY_BYTES;
 use waypost::rng::Seed;
 use waypost::time::Instant;
+use waypost::wire::pow::worth;
 
 /// Requests counted, after as many that are not.
 const REQUESTS: usize = 10_000;
@@ -125,14 +127,15 @@ fn unlimited() -> Settings {
     Settings { queries_per_minute: 0, announces_per_minute: 0, ..Settings::default() }
 }
 
+fn post(path: &str, body: &str) -> String {
+    let bytes = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n{body}"
+    )
+}
+
 /// Requests of every kind, good and bad.
 fn http_requests() -> Vec<Vec<u8>> {
-    let post = |path: &str, body: &str| {
-        let bytes = body.len();
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {bytes}\r\n\r\n{body}"
-        )
-    };
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
     let mut requests = Vec::new();
     for id in 0..IDS {
@@ -168,6 +171,59 @@ fn http_requests() -> Vec<Vec<u8>> {
         ]);
     }
     requests.into_iter().map(String::into_bytes).collect()
+}
+
+/// What a price of one bit adds to a request: the challenge that is asked for, the refusal, and the work.
+#[test]
+fn work_allocates_nothing() {
+    let mut storage = Box::new(Storage::<256, 1024>::new());
+    let mut engine = storage.engine(Settings { pow: Pricing::Fixed(1), ..unlimited() }, &Seed([1; 32]));
+    let mut connection = Box::new(Connection::new());
+    let now = Instant::START;
+    // One request a connection, as the challenge is needed from between the others.
+    let mut exchange = |request: &str| {
+        let mut answer = String::new();
+        connection.open(now, SocketAddr::from(([127, 0, 0, 1], 40_000)));
+        let space = connection.space();
+        space[..request.len()].copy_from_slice(request.as_bytes());
+        connection.received(now, request.len(), &mut engine);
+        while connection.wants() == Wants::Write {
+            answer.push_str(str::from_utf8(connection.pending()).unwrap());
+            let bytes = connection.pending().len();
+            connection.sent(now, bytes, &mut engine);
+        }
+        answer
+    };
+    let mut requests = Vec::new();
+    for id in 0..100 {
+        let asked = exchange(&format!("GET /challenge?id=peer-{id} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let challenge =
+            asked.split("\"challenge\":\"").nth(1).expect("a challenge").split('"').next().unwrap();
+        let nonce = |wanted: bool| (0..).find(|&nonce| (worth(challenge, nonce) > 0) == wanted).unwrap();
+        for pow in [
+            String::new(),
+            format!(",\"pow\":{{\"challenge\":\"{challenge}\",\"nonce\":{}}}", nonce(false)),
+            format!(",\"pow\":{{\"challenge\":\"{challenge}\",\"nonce\":{}}}", nonce(true)),
+        ] {
+            requests.push(post(
+                "/announce",
+                &format!("{{\"id\":\"peer-{id}\",\"endpoints\":[\"tcp://:9000\"]{pow}}}"),
+            ));
+        }
+        requests.push(post("/leave", &format!("{{\"id\":\"peer-{id}\"}}")));
+        requests.push(format!("GET /challenge?id=peer-{id} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    }
+    let mut statuses = [0; 600];
+    let mut run = || {
+        statuses = [0; 600];
+        for request in requests.iter().cycle().take(REQUESTS) {
+            statuses[ask(&mut connection, &mut engine, now, request.as_bytes())] += 1;
+        }
+    };
+    run();
+    assert_eq!(allocations(run), 0, "for {REQUESTS} requests");
+    // Of each five: 428, 400, 200, and 200 twice.
+    assert_eq!([428, 400, 200].map(|status| statuses[status]), [1, 1, 3].map(|part| part * REQUESTS / 5));
 }
 
 /// Sends one request, on a new connection if the last one is over. The status of the answer; 0 if there is none.

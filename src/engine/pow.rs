@@ -8,8 +8,6 @@
 //! the time it was made at is in it. Solved, it is good for one record from one /24 or /48: sent again, it registers
 //! the same peer again, so nothing needs to be remembered.
 
-use sha2::{Digest, Sha256};
-
 use super::request::Work;
 use crate::addr::{CanonicalAddr, Level};
 use crate::id::{NetworkKey, PeerId};
@@ -18,7 +16,7 @@ use crate::limits::{
 };
 use crate::rng::HashKey;
 use crate::time::Instant;
-use crate::wire::pow::{Challenge, TAG_BYTES, TERMS_BYTES, Terms, worth};
+use crate::wire::pow::{Challenge, TAG_BYTES, TERMS_BYTES, Terms, sha256, worth};
 
 /// The action of a challenge for an announce.
 const ANNOUNCE: u8 = 1;
@@ -57,12 +55,12 @@ impl Challenger {
         (network, id): (NetworkKey, PeerId<'_>),
         difficulty: u8,
     ) -> Challenge {
-        let terms = terms(now, addr, (network, id), difficulty);
+        let terms = terms(now, addr, record_of(network, id), difficulty);
         Challenge::new(&terms, self.tag(&terms.emit()))
     }
 
     /// Checks the work for the announce of `id` in `network` from `addr`. What is cheap comes first: only a challenge
-    /// of ours, for this announce and not too old, is hashed at all.
+    /// of ours, for this asker and not too old, is worth a hash, and only one for this record is worth the other.
     ///
     /// # Errors
     /// [`BadWork`].
@@ -78,13 +76,13 @@ impl Challenger {
             return Err(BadWork);
         }
         let age_s = seconds(now).checked_sub(given.issued_s).ok_or(BadWork)?;
-        let asked = Terms { issued_s: given.issued_s, ..terms(now, addr, (network, id), given.difficulty) };
-        let is_for_this = age_s <= CHALLENGE_LIFE_S && given == asked;
-        if is_for_this && worth(work.challenge, work.nonce) >= u32::from(given.difficulty) {
-            Ok(())
-        } else {
-            Err(BadWork)
-        }
+        let is_for_asker =
+            Terms { issued_s: given.issued_s, ..terms(now, addr, given.record, given.difficulty) } == given;
+        let is_good = age_s <= CHALLENGE_LIFE_S
+            && is_for_asker
+            && given.record == record_of(network, id)
+            && worth(work.challenge, work.nonce) >= u32::from(given.difficulty);
+        if is_good { Ok(()) } else { Err(BadWork) }
     }
 
     fn tag(&self, terms: &[u8; TERMS_BYTES]) -> [u8; TAG_BYTES] {
@@ -96,21 +94,20 @@ impl Challenger {
     }
 }
 
-fn terms(
-    now: Instant,
-    addr: CanonicalAddr,
-    (network, id): (NetworkKey, PeerId<'_>),
-    difficulty: u8,
-) -> Terms {
-    let record = Sha256::new().chain_update(network.0).chain_update(id.as_str()).finalize();
+fn terms(now: Instant, addr: CanonicalAddr, record: [u8; 8], difficulty: u8) -> Terms {
     Terms {
         difficulty,
         family: if addr.is_v4() { 4 } else { 6 },
         action: ANNOUNCE,
         issued_s: seconds(now),
         prefix: addr.prefix(Level::Narrow).0.to_be_bytes(),
-        record: record.first_chunk().copied().unwrap_or_default(),
+        record,
     }
+}
+
+/// What a challenge says of the record it is for.
+fn record_of(network: NetworkKey, id: PeerId<'_>) -> [u8; 8] {
+    sha256([&network.0, id.as_str().as_bytes()]).first_chunk().copied().unwrap_or_default()
 }
 
 /// The time in a challenge. A server runs for 136 years before it stands still.
@@ -189,7 +186,7 @@ impl Price {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::pow::{CHALLENGE_BYTES, CHALLENGE_TEXT_BYTES};
+    use crate::wire::pow::{CHALLENGE_BYTES, CHALLENGE_TEXT_BYTES, HASHES};
 
     const NOW: Instant = Instant::from_s(1000);
     const NETWORK: NetworkKey = NetworkKey([1; 20]);
@@ -259,6 +256,32 @@ mod tests {
             forged[bit / 8] ^= 1 << (bit % 8);
             let forged = Base64UrlUnpadded::encode(&forged, &mut text).unwrap();
             assert!(!check(forged, 0, NOW, "198.51.100.7", (NETWORK, "node")), "bit {bit}");
+        }
+    }
+
+    /// SECURITY's row on checks that are themselves the attack: each step is taken only after all cheaper ones.
+    #[test]
+    fn nothing_dear_is_done_for_what_fails_a_cheap_check() {
+        let challenge = challenger().challenge(NOW, addr("198.51.100.7"), (NETWORK, id("node")), 9);
+        let (text, nonce) = (challenge.as_str(), solve(&challenge));
+        let foreign = Challenger::new(&HashKey::new([8; 16]));
+        let foreign = foreign.challenge(NOW, addr("198.51.100.7"), (NETWORK, id("node")), 9);
+        let short = &text[1..];
+        let (here, record) = ("198.51.100.7", (NETWORK, "node"));
+        let late = Instant::from_s(1121);
+        for (what, text, nonce, now, from, record, hashes) in [
+            ("no challenge", short, nonce, NOW, here, record, 0),
+            ("somebody else's", foreign.as_str(), solve(&foreign), NOW, here, record, 0),
+            ("too old", text, nonce, late, here, record, 0),
+            ("from the future", text, nonce, Instant::from_s(999), here, record, 0),
+            ("another asker's", text, nonce, NOW, "198.51.101.7", record, 0),
+            ("for another record", text, nonce, NOW, here, (NETWORK, "other"), 1),
+            ("too little work", text, nonce ^ (1 << 40), NOW, here, record, 2),
+            ("good", text, nonce, NOW, here, record, 2),
+        ] {
+            let before = HASHES.get();
+            assert_eq!(check(text, nonce, now, from, record), what == "good", "{what}");
+            assert_eq!(HASHES.get() - before, hashes, "{what}");
         }
     }
 

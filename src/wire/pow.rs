@@ -105,8 +105,22 @@ pub fn worth(challenge: &str, nonce: u64) -> u32 {
     let mut writer = Writer::new(&mut digits);
     // A number of 64 bits has at most 20 digits.
     let _ = writer.put_decimal(nonce);
-    let hash = Sha256::new().chain_update(challenge).chain_update(writer.written()).finalize();
-    zero_bits(&hash)
+    zero_bits(&sha256([challenge.as_bytes(), writer.written()]))
+}
+
+/// SHA-256 of two parts, one behind the other.
+pub(crate) fn sha256(parts: [&[u8]; 2]) -> [u8; 32] {
+    #[cfg(test)]
+    HASHES.set(HASHES.get() + 1);
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// How often this thread has called [`sha256`], so that tests see what a refusal costs.
+    pub(crate) static HASHES: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
 }
 
 /// Zero bits at the front of `hash`.
