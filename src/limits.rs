@@ -90,8 +90,9 @@ pub const MIN_PLACES_PER_WIDE: u32 = 4;
 
 /// Longest request head, in bytes; longer is 431.
 pub const MAX_HEAD_BYTES: usize = 4096;
-/// Longest request target, in bytes; longer is 414.
-pub const MAX_TARGET_BYTES: usize = 512;
+/// Longest request target, in bytes; longer is 414. libtorrent tells a tracker all its IPv6 addresses: on a host with five of
+/// them an announce has more than 512, and a scrape may name as many networks as fit.
+pub const MAX_TARGET_BYTES: usize = 2048;
 /// Most header fields in a request; more is 431.
 pub const MAX_HEADERS: usize = 32;
 /// Longest request body, in bytes; longer is 413.
@@ -191,6 +192,15 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const SHORTAGE_PAUSE_MS: u64 = 100;
 /// Time for the answers under way when the server is told to stop, in milliseconds: it is gone within a second.
 pub const FINISH_MS: u64 = 900;
+/// Time between two looks of the watchdog at the loop, in milliseconds.
+pub const WATCHDOG_PAUSE_MS: u64 = 1_000;
+/// Looks in a row that find the loop where it was before the process aborts: half a minute. The loop comes round every
+/// [`TICK_MS`].
+pub const WATCHDOG_LOOKS: u32 = 30;
+/// Stack of the watchdog's thread, in bytes: what it does takes a page or two, and no more is ever resident.
+pub const WATCHDOG_STACK_BYTES: usize = 32 * 1024;
+/// Most time between two reports to the supervisor, in milliseconds.
+pub const STATUS_PAUSE_MS: u64 = 30_000;
 /// Descriptors the process needs besides one for each connection.
 pub const SPARE_DESCRIPTORS: u64 = 32;
 
