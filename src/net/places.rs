@@ -108,23 +108,29 @@ impl Places {
         }
     }
 
-    /// Hands a connection over to the task of a free place, and waits for one if another acceptor was faster.
-    pub(super) async fn hand_over(&self, arrival: Arrival) {
+    /// Hands a connection over to the task of a free place, and waits for one if another acceptor was faster. Returns it
+    /// if its client `has_limits` and has its share, which is looked at as the place is taken: while one acceptor
+    /// waits, others may seat more of the same client.
+    pub(super) async fn hand_over(&self, arrival: Arrival, has_limits: bool) -> Option<Arrival> {
+        let client = arrival.peer.into();
         let mut arrival = Some(arrival);
         poll_fn(|cx| {
+            if has_limits && self.has_its_share(client) {
+                return Poll::Ready(arrival.take());
+            }
             let Some(at) = self.free.borrow_mut().pop() else { return self.queue_up(cx) };
             if let (Some(place), Some(arrival)) = (self.all.get(at), arrival.take()) {
-                place.client.set(Some(arrival.peer.into()));
+                place.client.set(Some(client));
                 place.arrival.set(Some(arrival));
                 place.wake();
             }
-            Poll::Ready(())
+            Poll::Ready(None)
         })
-        .await;
+        .await
     }
 
     /// Lets an acceptor wait for a free place.
-    fn queue_up(&self, cx: &Context<'_>) -> Poll<()> {
+    fn queue_up<T>(&self, cx: &Context<'_>) -> Poll<T> {
         let mut acceptors = self.acceptors.borrow_mut();
         if !acceptors.iter().any(|waker| waker.will_wake(cx.waker())) {
             // There is room: an acceptor for each listener, and no more.
@@ -149,7 +155,7 @@ impl Places {
     }
 
     /// Whether another connection from `client` is one too many of its address or of its network.
-    pub(super) fn has_its_share(&self, client: CanonicalAddr) -> bool {
+    fn has_its_share(&self, client: CanonicalAddr) -> bool {
         let of_same = |level| {
             let prefix = client.prefix(level);
             let clients = self.all.iter().filter_map(|place| place.client.get());
@@ -267,6 +273,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+
     use super::*;
 
     fn addr(text: &str) -> CanonicalAddr {
@@ -300,6 +308,29 @@ mod tests {
         seat(&places, &["2001:db8::1"; CONNECTIONS_PER_HOST]);
         assert!(places.has_its_share(addr("2001:db8::2")));
         assert!(!places.has_its_share(addr("2001:db8:0:1::2")));
+    }
+
+    #[test]
+    fn a_share_is_not_exceeded_while_a_place_is_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let arrival = || Arrival {
+            stream: Async::<TcpStream>::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+                .unwrap(),
+            peer: "198.51.100.7:40000".parse().unwrap(),
+        };
+        let places = Places::new(4 * CONNECTIONS_PER_HOST);
+        seat(&places, &["198.51.100.7"; CONNECTIONS_PER_HOST - 1]);
+        seat(&places, &["10.0.0.1"; 3 * CONNECTIONS_PER_HOST + 1]);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut two = [0, 1].map(|_| Box::pin(places.hand_over(arrival(), true)));
+        two.iter_mut().for_each(|one| assert!(one.as_mut().poll(&mut cx).is_pending(), "no place is free"));
+        let of_others = CONNECTIONS_PER_HOST - 1;
+        [of_others, of_others + 1].iter().for_each(|&at| places.vacate(at));
+        let seated = two.map(|mut one| match one.as_mut().poll(&mut cx) {
+            Poll::Ready(back) => back.is_none(),
+            Poll::Pending => panic!("a place is free"),
+        });
+        assert_eq!(seated, [true, false]);
     }
 
     #[test]

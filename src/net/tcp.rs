@@ -33,14 +33,11 @@ pub(super) async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let client = peer.into();
-                let unlimited = |engine: &Engine<'_>| {
-                    engine.settings().trusted_proxies.iter().any(|p| p.contains(client))
-                };
-                if !client.is_lan() && !unlimited(&engine.borrow()) && places.has_its_share(client) {
-                    reset(&stream);
-                } else {
-                    engine.borrow_mut().stats_mut().count_connection();
-                    places.hand_over(Arrival { stream, peer }).await;
+                let is_proxy = engine.borrow().settings().trusted_proxies.iter().any(|p| p.contains(client));
+                let has_limits = !client.is_lan() && !is_proxy;
+                match places.hand_over(Arrival { stream, peer }, has_limits).await {
+                    Some(Arrival { stream, .. }) => reset(&stream),
+                    None => engine.borrow_mut().stats_mut().count_connection(),
                 }
             }
             // The client was faster to go than we to accept.
