@@ -16,7 +16,8 @@ use crate::net::clock::Clock;
 use crate::net::listen::Sockets;
 use crate::net::memory::{self, MEMORY, Memory};
 use crate::net::signal::{EndSignals, Ending};
-use crate::net::{Server, names, process};
+use crate::net::supervisor::Supervisor;
+use crate::net::{Server, names, process, watchdog};
 use crate::wire::hex;
 
 /// run a bootstrap server
@@ -150,7 +151,14 @@ fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     }
     let description = description(&sockets, &engine.borrow(), clock);
     say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
-    let server = Server { sockets, engine: &engine, connections, clock };
+    let supervisor = Supervisor::open(|name| std::env::var_os(name)).unwrap_or_else(|error| {
+        warn(format_args!("NOTIFY_SOCKET cannot be told anything: {error}"));
+        Supervisor::default()
+    });
+    if let Err(error) = watchdog::start() {
+        warn(format_args!("no watchdog, should the server hang: {error}"));
+    }
+    let server = Server { sockets, engine: &engine, connections, clock, supervisor };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
 }
 

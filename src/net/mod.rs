@@ -10,8 +10,10 @@ pub mod names;
 mod places;
 pub mod process;
 pub mod signal;
+pub mod supervisor;
 mod tcp;
 mod udp;
+pub mod watchdog;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -32,6 +34,7 @@ use clock::Clock;
 use listen::Sockets;
 use places::Places;
 use process::ResidentMemory;
+use supervisor::Supervisor;
 
 /// A server, ready to run: its sockets are bound, its memory is there.
 pub struct Server<'s, 'e> {
@@ -43,6 +46,8 @@ pub struct Server<'s, 'e> {
     pub connections: &'s mut [Connection],
     /// Its clock, which was started with the engine.
     pub clock: Clock,
+    /// Who hears how it goes.
+    pub supervisor: Supervisor,
 }
 
 impl Server<'_, '_> {
@@ -52,12 +57,13 @@ impl Server<'_, '_> {
     /// # Errors
     /// The system does not let a socket be waited for.
     pub async fn run<T>(self, stop: impl Future<Output = T>) -> io::Result<T> {
-        let Self { sockets, engine, connections, clock } = self;
+        let Self { sockets, engine, connections, clock, supervisor } = self;
+        let supervisor = RefCell::new(supervisor);
         let places = Places::new(connections.len());
         let executor = LocalExecutor::new();
         // The same sockets once more, for what the engine sends of its own accord.
         let senders = sockets.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
-        start(&executor, keep_up(&places, engine, clock, senders)).detach();
+        start(&executor, keep_up(&places, engine, clock, senders, &supervisor)).detach();
         let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
         for listener in sockets.tcp {
             doors.push(start(&executor, tcp::accept(Async::new(listener)?, &places, engine, clock)));
@@ -74,7 +80,9 @@ impl Server<'_, '_> {
             pending().await
         };
         let serve = async {
+            supervisor.borrow().ready();
             let ending = stop.await;
+            supervisor.borrow().stopping();
             drop(doors);
             places.stop();
             or(places.all_free(), async {
@@ -94,7 +102,13 @@ fn start<'w>(executor: &LocalExecutor<'w>, work: impl Future<Output = ()> + 'w) 
 }
 
 /// Does what has to be done now and then, for ever: expiry, deadlines, and looking at the clock on the wall.
-async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock, senders: Vec<UdpSocket>) {
+async fn keep_up(
+    places: &Places,
+    engine: &RefCell<Engine<'_>>,
+    clock: Clock,
+    senders: Vec<UdpSocket>,
+    supervisor: &RefCell<Supervisor>,
+) {
     let resident = ResidentMemory::open();
     let mut look_at = Instant::START;
     loop {
@@ -106,7 +120,9 @@ async fn keep_up(places: &Places, engine: &RefCell<Engine<'_>>, clock: Clock, se
             if let Some(bytes) = resident.bytes() {
                 engine.set_resident_bytes(bytes);
             }
+            supervisor.borrow_mut().report(now, engine.peers().len(), engine.peers().capacity());
         }
+        watchdog::come_round();
         places.tick(now);
         while engine.borrow_mut().tick(now) {
             yield_now().await;
@@ -136,8 +152,13 @@ mod tests {
         let mut storage = Box::new(Storage::<16, 256>::new());
         let engine = RefCell::new(storage.engine(Settings::default(), &Seed([1; 32])));
         let mut connections: Vec<_> = (0..places).map(|_| Connection::new()).collect();
-        let server =
-            Server { sockets, engine: &engine, connections: &mut connections, clock: Clock::start() };
+        let server = Server {
+            sockets,
+            engine: &engine,
+            connections: &mut connections,
+            clock: Clock::start(),
+            supervisor: Supervisor::default(),
+        };
         smol::block_on(server.run(client(http, udp))).unwrap()
     }
 

@@ -8,8 +8,12 @@ use crate::rng::Seed;
 /// # Errors
 /// Why the system has no randomness. The server must not start then.
 pub fn seed() -> Result<Seed, getrandom::Error> {
+    seed_from(getrandom::fill)
+}
+
+fn seed_from(fill: impl FnOnce(&mut [u8]) -> Result<(), getrandom::Error>) -> Result<Seed, getrandom::Error> {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes)?;
+    fill(&mut bytes)?;
     Ok(Seed(bytes))
 }
 
@@ -110,6 +114,12 @@ mod tests {
     #[test]
     fn seeds_differ() {
         assert_ne!(seed().unwrap().0, seed().unwrap().0);
+    }
+
+    #[test]
+    fn there_is_no_seed_without_randomness() {
+        let error = seed_from(|_| Err(getrandom::Error::UNSUPPORTED)).err();
+        assert_eq!(error, Some(getrandom::Error::UNSUPPORTED));
     }
 
     #[test]
