@@ -103,6 +103,9 @@ pub const MAX_CHUNK_EXTENSION_BYTES: usize = 64;
 pub const MAX_TRAILER_BYTES: usize = 512;
 /// Longest response, head and body, in bytes: written once, from one buffer.
 pub const MAX_RESPONSE_BYTES: usize = 16_384;
+/// What the kernel may keep of the answers that a client has not taken, in bytes as SO_SNDBUF counts them: it doubles them for
+/// its own needs, so one answer always fits. Only who asks again without reading can be waited for in a write.
+pub const SEND_BUFFER_BYTES: usize = MAX_RESPONSE_BYTES;
 /// Time for a whole request head, from its first byte (or from accept), in milliseconds.
 pub const HEAD_DEADLINE_MS: u64 = 5_000;
 /// Time for a whole request body after its head, in milliseconds.
@@ -126,8 +129,8 @@ pub const NARROW_CONNECTIONS_DIVISOR: usize = 4;
 pub const PATIENCE_BUSY_MS: u64 = 1_000;
 /// The same while fewer than a fifth are free, in milliseconds.
 pub const PATIENCE_CROWDED_MS: u64 = 200;
-/// How long a client may take to send a request while no connection is free and somebody waits for one, in
-/// milliseconds. A queue of [`LISTEN_BACKLOG`] slow clients in front of a good one is gone in a tenth of a second.
+/// How long a client may take to send a request, or an answer may find no room in its buffers, while no connection is free
+/// and somebody waits for one, in milliseconds. A queue of [`LISTEN_BACKLOG`] slow clients in front of a good one is gone in a tenth of a second.
 pub const PATIENCE_FULL_MS: u64 = 25;
 
 // ---- UDP --------------------------------------------------------------------------------------------------------

@@ -3,14 +3,7 @@
 
 mod support;
 
-use support::{Http, Server, post};
-
-/// The most memory the process has had resident, in bytes (proc(5): `VmHWM`).
-fn peak_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
+use support::{Http, Server, peak_bytes, post};
 
 #[test]
 fn it_stays_below_the_printed_ceiling() {

@@ -41,6 +41,8 @@ pub(super) struct Place {
     deadline: Cell<Option<Instant>>,
     /// Since when the client may send a request.
     listening_since: Cell<Option<Instant>>,
+    /// Since when an answer has found no room in the client's buffers.
+    stuck_since: Cell<Option<Instant>>,
 }
 
 /// A connection that has been accepted.
@@ -96,14 +98,16 @@ impl Places {
         poll_fn(|cx| if self.are_full() { self.queue_up(cx) } else { Poll::Ready(()) }).await;
     }
 
-    /// Takes the place of the client that has let the server wait for a request for longest, if it was longer than
-    /// [`PATIENCE_FULL_MS`].
+    /// Takes the place of the client that has let the server wait for longest, with a request or with taking an answer, if it
+    /// was longer than [`PATIENCE_FULL_MS`].
     pub(super) fn reclaim(&self, now: Instant) {
-        let listening = self.all.iter().filter_map(|place| Some((place.listening_since.get()?, place)));
-        let slowest = listening.min_by_key(|&(since, _)| since);
+        let waits = |place: &Place| place.listening_since.get().or(place.stuck_since.get());
+        let waiting = self.all.iter().filter_map(|place| Some((waits(place)?, place)));
+        let slowest = waiting.min_by_key(|&(since, _)| since);
         if let Some((_, place)) = slowest.filter(|&(since, _)| now.ms_since(since) >= PATIENCE_FULL_MS) {
             // Once is enough: until its task has seen it, this place is nobody's to take.
             place.listening_since.set(None);
+            place.stuck_since.set(None);
             place.call(Call::Leave);
         }
     }
@@ -145,6 +149,7 @@ impl Places {
             place.client.set(None);
             place.deadline.set(None);
             place.listening_since.set(None);
+            place.stuck_since.set(None);
             place.call.set(None);
         }
         self.free.borrow_mut().push(at);
@@ -232,17 +237,22 @@ impl Place {
         .await
     }
 
-    /// Waits until `stream` is ready, or until the task is called: at `deadline` or, if `listening_since` says that
-    /// the client is to send a request, when others need the place more.
+    /// Waits until `stream` is ready, or until the task is called: at `deadline` or, if the client has let the server wait
+    /// `since` then, when others need the place more.
     pub(super) async fn ready(
         &self,
         stream: &Async<TcpStream>,
         readiness: Readiness,
         deadline: Instant,
-        listening_since: Option<Instant>,
+        since: Option<Instant>,
     ) -> io::Result<Option<Call>> {
         self.deadline.set(Some(deadline));
+        let (listening_since, stuck_since) = match readiness {
+            Readiness::Readable => (since, None),
+            Readiness::Writable => (None, since),
+        };
         self.listening_since.set(listening_since);
+        self.stuck_since.set(stuck_since);
         poll_fn(|cx| {
             if let Some(call) = self.call.take() {
                 return Poll::Ready(Ok(Some(call)));
@@ -368,8 +378,10 @@ mod tests {
     fn the_slowest_loses_its_place_to_who_waits() {
         let places = Places::new(3);
         seat(&places, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-        let since = [Some(Instant::from_ms(60)), Some(Instant::from_ms(50)), None];
-        places.all.iter().zip(since).for_each(|(place, since)| place.listening_since.set(since));
+        let at = |ms| Some(Instant::from_ms(ms));
+        places.all[0].listening_since.set(at(60));
+        places.all[1].listening_since.set(at(50));
+        places.all[2].stuck_since.set(at(70));
         let called = |now_ms| {
             places.reclaim(Instant::from_ms(now_ms));
             places.all.iter().position(|place| place.call.take() == Some(Call::Leave))
@@ -378,7 +390,9 @@ mod tests {
         assert_eq!(called(75), Some(1));
         assert_eq!(called(84), None, "it is not called twice");
         assert_eq!(called(85), Some(0));
-        assert_eq!(called(1_000_000), None, "an answer under way is never cut off");
+        assert_eq!(called(94), None);
+        assert_eq!(called(95), Some(2), "an answer that is not taken is given up as well");
+        assert_eq!(called(1_000_000), None, "whoever is served at this moment stays");
     }
 
     #[test]

@@ -90,6 +90,8 @@ async fn drive(
     // The first request often comes with the connection. Later ones do not come with the answer: waiting for them
     // without a try saves a call, and lets the others have their turn.
     let mut wait_first = false;
+    // Since when the answer under way has found no room. A byte taken now and then does not change it.
+    let mut stuck_since = None;
     loop {
         if places.stopping() {
             connection.finish();
@@ -113,6 +115,9 @@ async fn drive(
                 connection.sent(now, n, &mut engine.borrow_mut());
                 listening_since = Some(now);
                 wait_first = connection.wants() == Wants::Read;
+                if wait_first {
+                    stuck_since = None;
+                }
             }
             Ok(n) => {
                 connection.received(clock.now(), n, &mut engine.borrow_mut());
@@ -120,13 +125,21 @@ async fn drive(
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let (readiness, since) = match wants {
-                    Wants::Write => (Readiness::Writable, None),
+                    Wants::Write => {
+                        stuck_since = stuck_since.or_else(|| Some(clock.now()));
+                        (Readiness::Writable, stuck_since)
+                    }
                     _ => (Readiness::Readable, listening_since),
                 };
                 match place.ready(stream, readiness, connection.deadline(), since).await {
                     Ok(None) => {}
                     Ok(Some(Call::Look)) => connection.expired(clock.now()),
-                    Ok(Some(Call::Leave)) => return Ending::Displaced,
+                    Ok(Some(Call::Leave)) => {
+                        if wants == Wants::Write {
+                            reset(stream);
+                        }
+                        return Ending::Displaced;
+                    }
                     Err(_) => return Ending::ByClient,
                 }
             }

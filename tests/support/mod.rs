@@ -47,6 +47,14 @@ pub fn run(arguments: &[&str]) -> Output {
     waypost().args(arguments).output().unwrap()
 }
 
+/// The most memory a process has had resident, in bytes (proc(5): `VmHWM`).
+#[cfg(target_os = "linux")]
+pub fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
 /// A running server. Killed when dropped.
 pub struct Server {
     child: Child,
@@ -201,7 +209,11 @@ pub struct Response {
 impl Http {
     /// Connects to `addr`.
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::of(TcpStream::connect(addr).unwrap())
+    }
+
+    /// Takes a connected socket.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }
