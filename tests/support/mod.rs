@@ -1,10 +1,10 @@
 //! Starts the real program on free ports, speaks HTTP and UDP to it, and ends it by its handle.
 #![allow(dead_code, unreachable_pub, reason = "each test is a program that uses some of it")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 /// How long a test waits for what must come. Never waited out by a test that passes.
@@ -66,6 +66,7 @@ pub struct Server {
     pub has_ipv6: bool,
     /// What it printed before it was ready.
     pub banner: String,
+    output: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Server {
@@ -110,7 +111,13 @@ impl Server {
             has_ipv6: http.iter().any(SocketAddr::is_ipv6),
             child,
             banner,
+            output: Some(lines),
         }
+    }
+
+    /// What it prints from now on, to its end.
+    pub fn take_output(&mut self) -> Lines<BufReader<ChildStdout>> {
+        self.output.take().unwrap()
     }
 
     /// The process id.
