@@ -78,7 +78,7 @@ fn bind_all(
 ) -> Result<Vec<OwnedFd>, BindError> {
     let mut tries = if port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
-        tries -= 1;
+        tries = tries.saturating_sub(1);
         match try_bind_all(kind, addresses, port, optional_ipv6, no_ipv6) {
             Err(error) if tries > 0 && error.cause.kind() == ErrorKind::AddrInUse => {}
             result => return result,

@@ -2,6 +2,18 @@
 //!
 //! Everything runs on one thread, in one executor: an acceptor for each listener, a task for each place of a connection
 //! that was ever used, a task for each UDP socket, and one for upkeep. They share the engine, and none keeps it while it waits.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod clock;
 pub mod listen;
@@ -64,7 +76,7 @@ impl Server<'_, '_> {
         // The same sockets once more, for what the engine sends of its own accord.
         let senders = sockets.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
         start(&executor, keep_up(&places, engine, clock, senders, &supervisor)).detach();
-        let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
+        let mut doors = Vec::with_capacity(sockets.tcp.len().saturating_add(sockets.udp.len()));
         for listener in sockets.tcp {
             doors.push(start(&executor, tcp::accept(Async::new(listener)?, &places, engine, clock)));
         }

@@ -185,9 +185,9 @@ impl Places {
     /// How long a client may take to send a request: the fewer places are free, the less.
     fn patience_ms(&self) -> u64 {
         let (free, all) = (self.free.borrow().len(), self.all.len());
-        if free * 5 < all {
+        if free.saturating_mul(5) < all {
             PATIENCE_CROWDED_MS
-        } else if free * 2 < all {
+        } else if free.saturating_mul(2) < all {
             PATIENCE_BUSY_MS
         } else {
             u64::MAX
