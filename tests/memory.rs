@@ -1,6 +1,9 @@
 //! The ceiling of resident memory that the server prints holds under load.
 #![cfg(target_os = "linux")]
 
+#[path = "../examples/load/hostile.rs"]
+#[allow(clippy::duplicate_mod, reason = "the load generator's")]
+mod hostile;
 mod support;
 
 use support::{Http, Server, peak_bytes, post};
@@ -47,4 +50,21 @@ fn it_stays_below_the_printed_ceiling() {
     }
     let peak = peak_bytes(server.pid());
     assert!(peak < ceiling, "{peak} bytes (after the announces {after_announces}), promised {ceiling}");
+}
+
+#[test]
+fn a_hostile_internet_changes_nothing() {
+    if !support::runner().is_empty() {
+        eprintln!("not checked: the memory of an emulator says nothing of the program's");
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut hostile = hostile::Hostile::new(server.http, server.udp.unwrap(), 127, 1);
+    let mut counts = hostile::Counts::default();
+    hostile.run(20_000, &mut counts).unwrap();
+    let peak = peak_bytes(server.pid());
+    assert!(peak < server.announced(" bytes\n"), "{peak} bytes");
+    assert!(counts.sent.iter().all(|&sent| sent > 0), "{counts}");
+    assert!(counts.statuses[1] > 0 && counts.statuses[3] > 0 && counts.statuses[4] > 0, "{counts}");
+    assert_eq!(server.get("/health").status, 200);
 }

@@ -168,7 +168,7 @@ check_in_use() {
   inside systemctl restart waypost
   patiently healthy 8081
   configure PORT=http
-  inside systemctl restart waypost
+  ! inside systemctl restart waypost 2>/dev/null || fail "a server that does not start is taken for one that does"
   patiently logged 'waypost: PORT "http": must be a number'
   configure PORT=80
   inside mkdir -p /etc/systemd/system/waypost.service.d
