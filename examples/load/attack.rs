@@ -77,11 +77,13 @@ fn serve(from: SocketAddr, target: SocketAddr, path: &str, time: Duration) -> io
     while clock::now() < end {
         let began = clock::now();
         match one_request(from, target, path) {
-            Ok(()) => seen.served += 1,
+            Ok(()) => {
+                seen.served += 1;
+                seen.latency.add(began.elapsed());
+                seen.longest = seen.longest.max(began.elapsed());
+            }
             Err(_) => seen.failed += 1,
         }
-        seen.latency.add(began.elapsed());
-        seen.longest = seen.longest.max(began.elapsed());
         clock::pause(Duration::from_millis(2));
     }
     Ok(seen)
@@ -187,9 +189,9 @@ impl Attack {
 }
 
 impl Outcome {
-    /// Whether the good client was always served.
+    /// Whether the good client was always served, and at all.
     pub(crate) const fn is_clean(&self) -> bool {
-        self.calm.failed == 0 && self.attacked.failed == 0
+        self.calm.failed == 0 && self.attacked.failed == 0 && self.attacked.served > 0
     }
 }
 
@@ -200,6 +202,9 @@ impl fmt::Display for Outcome {
             let ms = |time: Duration| time.as_secs_f64() * 1e3;
             writeln!(f, "{name:<9} served     {:>10}", seen.served)?;
             writeln!(f, "{name:<9} failed     {:>10}", seen.failed)?;
+            if seen.served == 0 {
+                continue;
+            }
             writeln!(f, "{name:<9} p50        {:>10.2} ms", ms(seen.latency.quantile(0.50)))?;
             writeln!(f, "{name:<9} p99        {:>10.2} ms", ms(seen.latency.quantile(0.99)))?;
             writeln!(f, "{name:<9} max        {:>10.2} ms", ms(seen.longest))?;
