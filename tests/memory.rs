@@ -52,6 +52,11 @@ fn it_stays_below_the_printed_ceiling() {
     assert!(peak < ceiling, "{peak} bytes (after the announces {after_announces}), promised {ceiling}");
 }
 
+/// How many open files or threads the process has (proc(5)).
+fn entries(pid: u32, of: &str) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/{of}")).unwrap().count()
+}
+
 #[test]
 fn a_hostile_internet_changes_nothing() {
     if !support::runner().is_empty() {
@@ -61,7 +66,12 @@ fn a_hostile_internet_changes_nothing() {
     let server = Server::start(&[]);
     let mut hostile = hostile::Hostile::new(server.http, server.udp.unwrap(), 127, 1);
     let mut counts = hostile::Counts::default();
-    hostile.run(20_000, &mut counts).unwrap();
+    hostile.run(1_000, &mut counts).unwrap();
+    let (files, threads) = (entries(server.pid(), "fd"), entries(server.pid(), "task"));
+    hostile.run(19_000, &mut counts).unwrap();
+    assert_eq!(entries(server.pid(), "task"), threads);
+    // The last connection may be about to be closed.
+    assert!(entries(server.pid(), "fd") <= files + 1);
     let peak = peak_bytes(server.pid());
     assert!(peak < server.announced(" bytes\n"), "{peak} bytes");
     assert!(counts.sent.iter().all(|&sent| sent > 0), "{counts}");
