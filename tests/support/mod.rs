@@ -266,7 +266,12 @@ impl Http {
 
     /// Whether the server ends the connection, without another byte.
     pub fn ends(&mut self) -> bool {
-        self.received.is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+        use std::io::ErrorKind::{TimedOut, WouldBlock};
+        self.received.is_empty()
+            && match self.stream.read(&mut [0; 1]) {
+                Ok(read) => read == 0,
+                Err(error) => !matches!(error.kind(), TimedOut | WouldBlock),
+            }
     }
 
     fn take_response(&mut self, has_body: bool) -> Option<Response> {
