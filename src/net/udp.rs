@@ -109,22 +109,24 @@ impl Outbox {
 
     /// Whether there may be no room for another answer.
     fn is_full(&self) -> bool {
-        self.answers.is_full() || OUTBOX_BYTES - self.used < MAX_UDP_REPLY_BYTES
+        self.answers.is_full() || OUTBOX_BYTES.saturating_sub(self.used) < MAX_UDP_REPLY_BYTES
     }
 
     /// Lets `render` write an answer to `to`; it returns its length, 0 for silence.
     fn put(&mut self, to: SocketAddr, render: impl FnOnce(&mut [u8]) -> usize) {
-        let room = self.bytes.get_mut(self.used..).unwrap_or_default();
-        let longest = room.len().min(MAX_UDP_REPLY_BYTES);
-        let length = render(&mut room[..longest]).min(longest);
-        if length > 0 && self.answers.push((to, self.used..self.used + length)).is_ok() {
-            self.used += length;
+        let longest = self.used.saturating_add(MAX_UDP_REPLY_BYTES).min(OUTBOX_BYTES);
+        let Some(room) = self.bytes.get_mut(self.used..longest) else { return };
+        let length = render(room).min(room.len());
+        let end = self.used.saturating_add(length);
+        if length > 0 && self.answers.push((to, self.used..end)).is_ok() {
+            self.used = end;
         }
     }
 
     /// Sends all answers. What does not leave is a lost datagram: the client asks again.
     fn send(&mut self, socket: &UdpSocket) {
-        let answers = self.answers.iter().map(|(to, range)| (*to, &self.bytes[range.clone()]));
+        let answers =
+            self.answers.iter().filter_map(|(to, range)| Some((*to, self.bytes.get(range.clone())?)));
         match &self.answers[..] {
             [] => {}
             // Nobody waits for the only one to be joined by others.
