@@ -25,6 +25,8 @@ BARE_TARGET=thumbv6m-none-eabi
 SKIPPED=77
 
 fast=no
+# What each stage said.
+LOGS=target/check
 
 stage_fmt() {
   cargo fmt -- --check
@@ -150,8 +152,8 @@ run_stage() {
   local stage=$1 began=$SECONDS status
   printf '\n==== %s\n' "$stage"
   set +e
-  (set -e && "stage_$stage")
-  status=$?
+  (set -e && "stage_$stage") 2>&1 | tee "$LOGS/$stage.log"
+  status=${PIPESTATUS[0]}
   set -e
   local took=$((SECONDS - began)) how
   case $status in
@@ -175,6 +177,7 @@ for stage in $stages; do
   case " $ALL " in *" $stage "*) ;; *) fail "no stage '$stage'; there are: $ALL" || exit 2 ;; esac
 done
 
+mkdir -p "$LOGS"
 table="" failed=""
 for stage in $stages; do
   # The table comes before the tests, whose results are to be the last thing seen.
@@ -183,5 +186,9 @@ for stage in $stages; do
 done
 
 [ "$stage" = test ] || printf '\n==== summary\n%s' "$table"
+for stage in $failed; do
+  printf '\n==== the end of %s, all of it in %s\n' "$stage" "$LOGS/$stage.log"
+  tail -n 40 "$LOGS/$stage.log"
+done
 [ -z "$failed" ] || { fail "FAILED:$failed" || exit 1; }
 say "passed: $stages ($SECONDS s)"

@@ -230,6 +230,8 @@ impl<'s> Bench<'s> {
             ttl_s: Some(SHORTEST_TTL_S + n.wrapping_mul(0x9e37_79b1) % (LONGEST_TTL_S - SHORTEST_TTL_S)),
             seeding: false,
             owner: None,
+            seal: None,
+            work: None,
         };
         let reply = self.engine.handle(self.now, &source, &Request::Announce(announce));
         matches!(reply, Reply::Registered(_))
@@ -267,7 +269,7 @@ impl<'s> Bench<'s> {
         each(|| {
             let (place, n) = self.member();
             let id = id(n);
-            let leave = Leave { network: self.network(n), id: peer_id(&id), owner: None };
+            let leave = Leave { network: self.network(n), id: peer_id(&id), owner: None, seal: None };
             let removed = match self.engine.handle(self.now, &self.source(n), &Request::Leave(leave)) {
                 Reply::Left { removed } => removed,
                 _ => false,
@@ -332,6 +334,8 @@ impl<'s> Bench<'s> {
             ttl_s: None,
             seeding: false,
             owner: None,
+            seal: None,
+            work: None,
         };
         let contacts = ContactsQuery { limit, families: Families::V4, transport: Transport::Udp };
         let track = Track { announce, event: Event::None, contacts };

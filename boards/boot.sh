@@ -40,6 +40,12 @@ take_card() {
   kernel=$files/kernel8.img initrd=$files/initrd.gz
 }
 
+# Boots the machine with these arguments of QEMU, and prints what was measured.
+boot_once() {
+  python3 "$SYSTEM/boot.py" --qemu "$qemu" --network "$network" --log "$out/${machine%%,*}.log" "${checks[@]}" -- \
+    -M "$machine" -m "$memory" "$@" -kernel "$kernel" -initrd "$initrd" -append "$arguments waypost.shell"
+}
+
 # Boots one machine, a line of BOARD_MACHINES, and adds a line to the table.
 boot_machine() {
   local qemu=$1 machine=$2 memory=$3 network=$4 arguments="" checks=() before="" figures
@@ -62,9 +68,8 @@ boot_machine() {
   set -- "${@//CARD/$card}"
   set -- "${@//FILES/$files}"
   say "$BOARD: $machine, $memory MiB"
-  figures=$(python3 "$SYSTEM/boot.py" --qemu "$qemu" --network "$network" --log "$out/${machine%%,*}.log" \
-    "${checks[@]}" -- \
-    -M "$machine" -m "$memory" "$@" -kernel "$kernel" -initrd "$initrd" -append "$arguments waypost.shell")
+  # An emulator on a busy machine loses time and datagrams that no hardware loses: one boot may go wrong, not two.
+  figures=$(boot_once "$@") || { say "$BOARD: $machine: once more" >&2 && figures=$(boot_once "$@"); }
   [ -z "$before" ] || [ "$before" = "$(sha256sum <"$card")" ] || fail "$BOARD: the boot wrote to the card"
   printf '%s\t%s\t%s\t%s\n' "$BOARD" "$machine" "$memory" "$figures" >>"$TABLE"
 }

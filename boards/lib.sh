@@ -28,6 +28,9 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; elif [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
 }
 
+# A mirror may be slow, and another apt at work.
+APT_OPTIONS=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+
 # Installs Debian packages, those that are missing.
 apt_install() {
   local package missing=()
@@ -38,8 +41,8 @@ apt_install() {
   command -v apt-get >/dev/null || { fail "please install: ${missing[*]}"; return 1; }
   say "installing by apt: ${missing[*]}"
   # An index that cannot be fetched just now may not be needed; the install says whether it was.
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || true
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends \
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${APT_OPTIONS[@]}" update -qq || true
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get "${APT_OPTIONS[@]}" install -y -qq --no-install-recommends \
     "${missing[@]}" >/dev/null
 }
 

@@ -12,6 +12,8 @@
 //!    rendered into buffers the caller owns. It allocates nothing, ever, and builds without `std` and `alloc`.
 //! 4. [`net`] (feature `std`): sockets, timers and signals around the engine, and the only code that waits.
 //!
+//! Beside the server stands the [`client`] (feature `client`): what programs that use it need.
+//!
 //! Around them lie [`config`], what an operator can choose, and [`cli`], the commands of the program (feature `std`).
 //!
 //! Every transport turns its bytes into the same [`engine::Request`], and the same [`engine::Reply`] goes back out:
@@ -52,12 +54,15 @@ pub mod engine;
 pub mod fuzzing;
 pub mod id;
 pub mod limits;
+pub mod record;
 pub mod rng;
 pub mod time;
 pub mod wire;
 
 #[cfg(feature = "std")]
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 #[cfg(feature = "std")]
 pub mod config;
 #[cfg(feature = "std")]

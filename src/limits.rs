@@ -47,6 +47,9 @@ pub const EARLIEST_CREDIBLE_UNIX_S: u64 = 1_767_225_600;
 
 /// Most peers in one HTTP answer, and the default.
 pub const MAX_SAMPLE: usize = 50;
+/// Peers that one client network is shown under `--stable-samples`, at least: with fewer, half a network could be of one
+/// attacker. At most [`MAX_SAMPLE`].
+pub const MIN_STABLE_SAMPLE: usize = 8;
 /// Default number of peers in one UDP answer.
 pub const DEFAULT_UDP_SAMPLE: usize = 8;
 /// Most peers in one UDP answer.
@@ -85,6 +88,44 @@ pub const MIN_TENURE_S: u32 = DEFAULT_TTL_S;
 pub const WIDE_SHARE_DIVISOR: u32 = 8;
 /// Least places of one /16 or /32, however small the table.
 pub const MIN_PLACES_PER_WIDE: u32 = 4;
+
+// ---- Signed records ---------------------------------------------------------------------------------------------
+
+/// Signed peers that are gone, and whose last number is remembered: 24 kB, touched only by those that use it.
+pub const TOMBS: usize = 1024;
+/// Among how many of them the oldest makes room.
+pub const TOMBS_PER_SET: usize = 4;
+/// For how many of its lifetimes a signed peer is remembered when it is gone.
+pub const TOMB_LIVES: u64 = 2;
+/// Replies signed a second over all clients, and at once: a signature takes a small router some 10 ms.
+pub const SIGNED_REPLIES_PER_S: u32 = 20;
+/// Shortest nonce of a signed reply, in bytes.
+pub const MIN_NONCE_BYTES: usize = 8;
+/// Longest nonce of a signed reply, in bytes.
+pub const MAX_NONCE_BYTES: usize = 32;
+
+// ---- Proof of work ----------------------------------------------------------------------------------------------
+
+/// How long a challenge is good, in seconds.
+pub const CHALLENGE_LIFE_S: u32 = 120;
+/// The price while it is asked for by itself, in bits: 0.05 s of a core of a Raspberry Pi 4, 0.3 s of a small router.
+pub const POW_LOWEST: u8 = 16;
+/// Its highest, in bits: 3 s and 21 s.
+pub const POW_HIGHEST: u8 = 22;
+/// Highest `--pow`, in bits: 12 s and 84 s. Clients of ours refuse more.
+pub const POW_HIGHEST_FIXED: u8 = 24;
+/// Newcomers pay, and more every [`POW_RISE_S`], while more than so many percent of what they may take at once is taken.
+pub const POW_PRESSED_PERCENT: u64 = 50;
+/// The price falls every [`POW_FALL_S`] while less than so many percent are taken.
+pub const POW_CALM_PERCENT: u64 = 25;
+/// Least time between two rises of the price, in seconds.
+pub const POW_RISE_S: u64 = 10;
+/// Least calm before the price falls, in seconds.
+pub const POW_FALL_S: u64 = 60;
+/// While others pay, newcomers that cannot are let in as fast as into a table so many times smaller.
+pub const UNABLE_GATE_DIVISOR: usize = 4;
+/// The least size of that table.
+pub const UNABLE_GATE_LEAST: usize = 16;
 
 // ---- HTTP -------------------------------------------------------------------------------------------------------
 
@@ -149,6 +190,15 @@ pub const MAX_MESSAGE_ID_BYTES: usize = 32;
 /// Lowest source port answered over UDP: lower ones are services, and an answer could start a loop (CVE-2024-2169).
 pub const LOWEST_CLIENT_PORT: u16 = 1024;
 
+/// Answers of KRPC that are longer than their query, to addresses that have not proved themselves, in bytes a second. With
+/// those of STUN 64,000, and 16,000 of a build for a small device, whose uplink is small too. What is no longer than its
+/// request is of no use to a reflector, and is not counted.
+pub const KRPC_EGRESS_BYTES_PER_S: u32 = if MAX_PEERS < 4096 { 12_000 } else { 48_000 };
+/// The same of STUN. Neither can use up what the other has.
+pub const STUN_EGRESS_BYTES_PER_S: u32 = if MAX_PEERS < 4096 { 4_000 } else { 16_000 };
+/// What may leave at once, as seconds of the rate.
+pub const EGRESS_BURST_S: u32 = 2;
+
 /// Datagrams read before other sockets get their turn. More gains nothing measurable (one wake costs about as much as
 /// four datagrams), and 64 of 10 us each cost a waiting HTTP client less than a millisecond.
 pub const IO_LOOP_BOUND: usize = 64;
@@ -195,15 +245,6 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const SHORTAGE_PAUSE_MS: u64 = 100;
 /// Time for the answers under way when the server is told to stop, in milliseconds: it is gone within a second.
 pub const FINISH_MS: u64 = 900;
-/// Time between two looks of the watchdog at the loop, in milliseconds.
-pub const WATCHDOG_PAUSE_MS: u64 = 1_000;
-/// Looks in a row that find the loop where it was before the process aborts: half a minute. The loop comes round every
-/// [`TICK_MS`].
-pub const WATCHDOG_LOOKS: u32 = 30;
-/// Stack of the watchdog's thread, in bytes: what it does takes a page or two, and no more is ever resident.
-pub const WATCHDOG_STACK_BYTES: usize = 32 * 1024;
-/// Most time between two reports to the supervisor, in milliseconds.
-pub const STATUS_PAUSE_MS: u64 = 30_000;
 /// Descriptors the process needs besides one for each connection.
 pub const SPARE_DESCRIPTORS: u64 = 32;
 

@@ -18,6 +18,14 @@ impl Seed {
         HashKey::of_words(self.word(purpose, 0), self.word(purpose, 1))
     }
 
+    /// A seed for one purpose, for what takes a whole one.
+    pub fn seed(&self, purpose: u8) -> Self {
+        let mut seed = [0; 32];
+        let words = (0..4).flat_map(|n| self.word(purpose, n).to_le_bytes());
+        seed.iter_mut().zip(words).for_each(|(to, from)| *to = from);
+        Self(seed)
+    }
+
     /// Word number `n` of the stream for `purpose`: a SipHash of both under each half of the seed.
     fn word(&self, purpose: u8, n: u8) -> u64 {
         let (low, high) = self.0.split_at(16);

@@ -1,6 +1,8 @@
 //! No answer to an unproven address is longer than its protocol may make it, no answer is itself answered, and nothing
 //! panics: over all shapes of requests, paddings, mutations and fills of the table, of every protocol over UDP.
 
+mod support;
+
 use std::env;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -263,4 +265,138 @@ fn two_servers_do_not_talk_to_each_other() {
         let answer = ask(&mut servers[0], address[1], &request);
         assert_eq!(ask(&mut servers[1], address[0], &answer), b"");
     }
+}
+
+/// Datagrams sent before their answers are read: as few as the buffers of any socket hold.
+const BATCH: usize = 32;
+
+/// Sends all of `requests` to a server, and returns the bytes sent, received, and how many answers came.
+fn exchange(client: &support::Udp, requests: &[&Vec<u8>]) -> (usize, usize, usize) {
+    let (mut sent, mut received, mut answers) = (0, 0, 0);
+    let mut answer = [0; 2048];
+    for (number, batch) in requests.chunks(BATCH).enumerate() {
+        for request in batch {
+            client.socket.send(request).unwrap();
+            sent += request.len();
+        }
+        // The server answers in the order it reads: when this is answered, all are.
+        let last = format!("last-{number}");
+        let (ping, pong) = (format!(r#"{{"type":"ping","id":"{last}"}}"#), format!(r#""id":"{last}""#));
+        client.socket.send(ping.as_bytes()).unwrap();
+        loop {
+            let length = client.socket.recv(&mut answer).expect("the last of a batch is answered");
+            let text = answer[..length].starts_with(b"{").then(|| String::from_utf8_lossy(&answer[..length]));
+            if text.is_some_and(|text| text.contains(&pong)) {
+                break;
+            }
+            // What the server asks of its own accord, because the client looks like a node of the DHT, is no answer.
+            if !answer[..length].ends_with(b"1:y1:qe") {
+                received += length;
+                answers += 1;
+            }
+        }
+    }
+    (sent, received, answers)
+}
+
+#[test]
+fn a_hundred_thousand_datagrams_get_no_more_bytes_than_their_protocol_allows() {
+    let server = support::Server::start(&[]);
+    for n in 0..40 {
+        let body = format!(r#"{{"id":"peer-{n}","endpoints":["udp://:{}"]}}"#, 2000 + n);
+        assert_eq!(server.post("/announce", &body).status, 200);
+    }
+    let client = server.udp_client();
+    let all: Vec<Vec<u8>> = requests("AAAAAAAAAAA").chain(binary_requests()).collect();
+    let kinds = [
+        (Kind::Json, 1),
+        (Kind::Krpc, BINARY_AMPLIFICATION),
+        (Kind::TrackerConnect, 1),
+        (Kind::TrackerTagged, 1),
+        (Kind::Stun, BINARY_AMPLIFICATION),
+    ];
+    let mut datagrams = 0;
+    for (kind, factor) in kinds {
+        let of_kind: Vec<&Vec<u8>> = all.iter().filter(|request| classify(request) == kind).collect();
+        assert!(!of_kind.is_empty(), "{kind:?}");
+        let many: Vec<&Vec<u8>> = of_kind.iter().copied().cycle().take(20_000).collect();
+        let (sent, received, answers) = exchange(&client, &many);
+        println!("{kind:?}: {sent} bytes sent, {received} received in {answers} answers");
+        assert!(received <= factor * sent, "{kind:?}: {received} bytes for {sent}");
+        assert!(answers > 1000, "{kind:?}: only {answers} answers");
+        datagrams += many.len();
+    }
+    assert_eq!(datagrams, 100_000);
+}
+
+/// Each server takes what comes from the relay for the other's.
+#[test]
+fn an_answer_that_is_passed_on_to_another_server_ends_there() {
+    let (one, other) = (support::Server::start(&[]), support::Server::start(&[]));
+    let (to_one, to_other) = (one.udp_client(), other.udp_client());
+    let all: Vec<Vec<u8>> = requests("AAAAAAAAAAA").chain(binary_requests()).collect();
+    let (mut passed_on, mut answer) = (0, [0; 2048]);
+    for (number, request) in all.iter().enumerate() {
+        let ping = format!(r#"{{"type":"ping","id":"last-{number}"}}"#);
+        let pong = format!(r#""id":"last-{number}""#);
+        to_one.socket.send(request).unwrap();
+        to_one.socket.send(ping.as_bytes()).unwrap();
+        loop {
+            let length = to_one.socket.recv(&mut answer).expect("the ping is answered");
+            if String::from_utf8_lossy(&answer[..length]).contains(&pong) {
+                break;
+            }
+            if !answer[..length].ends_with(b"1:y1:qe") {
+                to_other.socket.send(&answer[..length]).unwrap();
+                passed_on += 1;
+            }
+        }
+        to_other.socket.send(ping.as_bytes()).unwrap();
+        let length = to_other.socket.recv(&mut answer).expect("the ping is answered");
+        let text = String::from_utf8_lossy(&answer[..length]);
+        assert!(text.contains(&pong), "{text} answers the answer to {}", String::from_utf8_lossy(request));
+    }
+    assert!(passed_on > 200, "only {passed_on} answers were passed on");
+}
+
+/// A hundred thousand forged requests, half of them in the name of one in ten of those who are real, use up nothing of theirs.
+#[test]
+fn a_forged_flood_keeps_nobody_from_his_answers() {
+    const FORGED: u32 = 100_000;
+    const REAL: u32 = 1000;
+    static MEMORY: std::sync::Mutex<Storage<4096, 16_384>> = std::sync::Mutex::new(Storage::new());
+    let mut memory = MEMORY.lock().unwrap();
+    let mut engine = memory.engine(Settings::default(), &Seed([7; 32]));
+    let mut ask = |ms: u64, from: SocketAddr, datagram: &[u8]| {
+        let mut out = [0; MAX_DATAGRAM_BYTES];
+        let length = engine.datagram(Instant::from_ms(ms), from, datagram, &mut out);
+        out[..length].to_vec()
+    };
+    let forged: Vec<Vec<u8>> = requests("AAAAAAAAAAA").chain(binary_requests()).collect();
+    let mut rng = Rng::new(HashKey::new([7; 16]));
+    let (mut tokens, mut served) = (0, 0);
+    for n in 0..FORGED {
+        // Ten thousand a second; after every hundred somebody real comes.
+        let ms = 1000 + u64::from(n) / 10;
+        let anybody = SocketAddr::from((Ipv4Addr::from(0x0b00_0000 + rng.below(0x4000_0000)), 40_000));
+        let from = if n % 2 == 0 { client(rng.below(REAL / 10) * 10) } else { anybody };
+        ask(ms, from, &forged[rng.below(forged.len() as u32) as usize]);
+        if n % (FORGED / REAL) == 0 {
+            let real = client(n / (FORGED / REAL));
+            let answer = ask(ms, real, br#"{"type":"find_peers","id":"1","pad":"xxxxxxxxxxxxxxxxxxxxxxxx"}"#);
+            let answer = String::from_utf8(answer).unwrap();
+            let Some(token) = answer.strip_suffix(r#""}"#).and_then(|answer| answer.rsplit('"').next())
+            else {
+                continue;
+            };
+            tokens += 1;
+            let announce = format!(r#"{{"type":"announce","id":"1","token":"{token}"}}"#);
+            let find = format!(r#"{{"type":"find_peers","id":"1","token":"{token}"}}"#);
+            let is_served = ask(ms, real, announce.as_bytes()).starts_with(br#"{"type":"ack""#)
+                && ask(ms, real, find.as_bytes()).starts_with(br#"{"type":"peers""#);
+            served += u32::from(is_served);
+        }
+    }
+    println!("{tokens} of {REAL} got a token, {served} were served");
+    assert!(tokens >= REAL / 100 * 99 && served >= REAL / 100 * 99, "{tokens} and {served} of {REAL}");
 }

@@ -70,7 +70,7 @@ fn what_is_not_understood_is_one_line_and_exit_code_2() {
         (&["serve", "--port", "65536"], "--port"),
         (&["serve", "--port=http"], "--port"),
         (&["serve", "--peer-ttl", "5"], "--peer-ttl"),
-        (&["serve", "--pow", "20"], "--pow"),
+        (&["serve", "--pow", "25"], "--pow"),
         (&["serve", "--identity", "seed"], "--identity"),
         (&["serve", "--config", "/nowhere/waypost.json"], "/nowhere/waypost.json"),
         (&["check", "--url", "https://localhost"], "--url"),

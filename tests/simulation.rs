@@ -266,6 +266,8 @@ impl Simulation<'_> {
             ttl_s: Some(TTL_S),
             seeding: false,
             owner: None,
+            seal: None,
+            work: None,
         };
         let owner = self.life(id).map(|life| life.owner);
         let full = self.engine.peers().len() == self.engine.peers().capacity();
@@ -292,7 +294,8 @@ impl Simulation<'_> {
 
     fn leave(&mut self, client: usize, id: usize) {
         let name = name(id);
-        let leave = Leave { network: self.network, id: PeerId::parse(&name).unwrap(), owner: None };
+        let leave =
+            Leave { network: self.network, id: PeerId::parse(&name).unwrap(), owner: None, seal: None };
         let owner = self.life(id).map(|life| life.owner);
         let now = self.now();
         match self.engine.handle(now, &source(client), &Request::Leave(leave)) {

@@ -103,7 +103,6 @@ boot() {
 healthy() { inside /usr/bin/waypost check --url "http://127.0.0.1:$1" --udp 127.0.0.1:6881; }
 # Sets variables in the file of settings, and nothing else.
 configure() { printf '%s\n' "$@" | inside tee /etc/default/waypost >/dev/null; }
-tells() { inside systemctl show --property StatusText waypost | grep -q "$1"; }
 main_pid() { inside systemctl show --property MainPID --value waypost; }
 restarted() { [ "$(main_pid)" != "$1" ] && healthy 8080; }
 
@@ -139,8 +138,7 @@ check_in_use() {
   done
   ! grep -q '^Uid:.0' <<<"$status" || fail "the server runs as root"
 
-  # It told that it is ready, and tells how it goes; one that hangs is ended, and started again.
-  patiently tells '^StatusText=[0-9]* peers, room for [0-9]*$'
+  # One that hangs is ended, and started again.
   inside mkdir -p /etc/systemd/system/waypost.service.d
   printf '[Service]\nWatchdogSec=2\n' | inside tee /etc/systemd/system/waypost.service.d/override.conf >/dev/null
   inside systemctl daemon-reload

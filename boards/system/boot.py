@@ -100,7 +100,10 @@ class Guest:
         def ask():
             try:
                 sock.sendto(text, ("127.0.0.1", self.udp))
-                return json.loads(sock.recv(2048))
+                # A question asked again may be answered again: what answers another one is not ours.
+                while (answer := json.loads(sock.recv(2048)))["id"] != message["id"]:
+                    pass
+                return answer
             except (OSError, ValueError):
                 return None
 

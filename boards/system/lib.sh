@@ -54,32 +54,37 @@ APT::Sandbox::User "root";
 CONF
   say "reading Debian's index for $arch" >&2
   # One index may be out of step with its mirror, and another do. Whether what we need is there, the download shows.
-  foreign_apt "$arch" apt-get -qq update >"$state/update.log" 2>&1 || true
+  foreign_apt "$arch" apt-get "${APT_OPTIONS[@]}" -qq update >"$state/update.log" 2>&1 || true
   ! foreign_apt "$arch" apt-cache show busybox-static >/dev/null 2>&1 || touch "$state/fresh"
 }
 
 # Fetches packages of an architecture that are not there yet, and prints the files' names, in order.
 fetch_packages() {
-  local arch=$1 packages=$DEBIAN/packages package file
+  local arch=$1 package
   shift
-  mkdir -p "$packages"
+  mkdir -p "$DEBIAN/packages"
   refresh_index "$arch"
   for package; do
-    file=$(foreign_apt "$arch" apt-get download --print-uris "$package" | cut -d' ' -f2)
-    [ -n "$file" ] || { fail "Debian has no $package for $arch; see $DEBIAN/$arch/update.log"; return 1; }
-    if ! [ -f "$packages/$file" ]; then
-      say "fetching ${file%.deb}" >&2
-      # Into a folder first: apt checks the hash, but an interrupted download must not be taken for a whole one.
-      rm -rf "$packages/partial" && mkdir "$packages/partial"
-      (cd "$packages/partial" && foreign_apt "$arch" apt-get -qq -o APT::Sandbox::User=root download "$package") >&2 || {
-        # The index may be older than what the mirror has.
-        rm -f "$DEBIAN/$arch/fresh"
-        fail "cannot fetch $file; the next run reads the index again" || return
-      }
-      mv "$packages/partial/"*.deb "$packages/$file"
-    fi
-    echo "$packages/$file"
+    # The index may be older than what the mirror has: then it is read again.
+    fetch_package || { rm -f "$DEBIAN/$arch/fresh" && refresh_index "$arch" && fetch_package; } ||
+      { fail "cannot fetch $package for $arch; see $DEBIAN/$arch/update.log"; return 1; }
   done
+}
+
+# Fetches `package` of `arch`, if it is not there yet, and prints the file's name.
+fetch_package() {
+  local packages=$DEBIAN/packages file
+  file=$(foreign_apt "$arch" apt-get download --print-uris "$package" | cut -d' ' -f2)
+  [ -n "$file" ] || return 1
+  if ! [ -f "$packages/$file" ]; then
+    say "fetching ${file%.deb}" >&2
+    # Into a folder first: apt checks the hash, but an interrupted download must not be taken for a whole one.
+    rm -rf "$packages/partial" && mkdir "$packages/partial"
+    (cd "$packages/partial" &&
+      foreign_apt "$arch" apt-get "${APT_OPTIONS[@]}" -qq -o APT::Sandbox::User=root download "$package") >&2 || return
+    mv "$packages/partial/"*.deb "$packages/$file"
+  fi
+  echo "$packages/$file"
 }
 
 # The folder with the files of a package, unpacked once.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use argh::FromArgs;
 
@@ -16,8 +17,8 @@ use crate::net::clock::Clock;
 use crate::net::listen::Sockets;
 use crate::net::memory::{self, MEMORY, Memory};
 use crate::net::signal::{EndSignals, Ending};
-use crate::net::supervisor::Supervisor;
-use crate::net::{Server, names, process, watchdog};
+use crate::net::supervisor::{self, Supervisor};
+use crate::net::{Server, names, process};
 use crate::wire::hex;
 
 /// run a bootstrap server
@@ -53,7 +54,7 @@ pub(super) struct Serve {
     /// announces a minute for one address, 0 for no limit (default 30)
     #[argh(option, arg_name = "announces")]
     announce_limit: Option<String>,
-    /// proof of work: off or auto (default auto); this build never asks for any
+    /// work asked of newcomers: off, auto (0 bits when calm, 16 to 22 under pressure), or 1 to 24 bits (default auto)
     #[argh(option, arg_name = "bits")]
     pow: Option<String>,
     /// refuse unsigned announces
@@ -83,7 +84,7 @@ pub(super) struct Serve {
     /// JSON file with the same keys
     #[argh(option, arg_name = "file")]
     config: Option<String>,
-    /// file with an Ed25519 seed; not in this build
+    /// file with an Ed25519 seed, 32 bytes or 64 hex digits, that makes the identity a lasting one
     #[argh(option, arg_name = "file")]
     identity: Option<String>,
 }
@@ -133,6 +134,9 @@ impl Serve {
     }
 }
 
+/// How often the server has come round.
+static BEATS: AtomicU32 = AtomicU32::new(0);
+
 /// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
 fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     process::renounce_new_privileges();
@@ -151,14 +155,12 @@ fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     }
     let description = description(&sockets, &engine.borrow(), clock);
     say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
-    let supervisor = Supervisor::open(|name| std::env::var_os(name)).unwrap_or_else(|error| {
-        warn(format_args!("NOTIFY_SOCKET cannot be told anything: {error}"));
-        Supervisor::default()
-    });
-    if let Err(error) = watchdog::start() {
-        warn(format_args!("no watchdog, should the server hang: {error}"));
-    }
-    let server = Server { sockets, engine: &engine, connections, clock, supervisor };
+    let supervisor = Supervisor::of_process();
+    supervisor.ready();
+    let watched = supervisor::watch_over(|| BEATS.load(Ordering::Relaxed));
+    watched.map_err(|error| format!("no thread for the watchdog: {error}"))?;
+    let server =
+        Server { sockets, engine: &engine, connections, clock, supervisor: &supervisor, beats: &BEATS };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
 }
 

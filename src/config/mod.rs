@@ -250,7 +250,7 @@ mod tests {
             ("pow", "0"),
             ("pow", "25"),
             ("pow", "on"),
-            ("pow", "20"),
+            ("pow", "017x"),
             ("trusted-proxy", "10.0.0.0/33"),
             ("trusted-proxy", "proxy"),
             ("dht-node", "dht.example"),

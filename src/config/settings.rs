@@ -1,16 +1,22 @@
 //! The table of settings.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
 
 use heapless::Vec;
 
 use super::{Config, Name, Origin};
+use crate::engine::identity::Secret;
+use crate::engine::pow::Pricing;
 use crate::engine::settings::Cidr;
 use crate::id::NetworkKey;
 use crate::limits::{
     HIGHEST_MAX_TTL_S, HIGHEST_RATE_PER_MINUTE, LOWEST_CLIENT_PORT, MAX_PEERS, MAX_SERVICE_BYTES, MIN_TTL_S,
+    POW_HIGHEST_FIXED,
 };
+use crate::wire::hex;
 
 /// One setting: its name and its rule.
 pub struct Setting {
@@ -60,7 +66,7 @@ pub static SETTINGS: [Setting; 18] = [
         name: "announce-limit",
         kind: Kind::One(|c, text| per_minute(text).map(|n| c.engine.announces_per_minute = n)),
     },
-    Setting { name: "pow", kind: Kind::One(|_, text| pow(text)) },
+    Setting { name: "pow", kind: Kind::One(|c, text| pow(text).map(|p| c.engine.pow = p)) },
     Setting { name: "require-signed", kind: Kind::Switch(|c, on| c.engine.require_signed = on) },
     Setting {
         name: "allow-foreign-endpoints",
@@ -75,7 +81,7 @@ pub static SETTINGS: [Setting; 18] = [
     Setting { name: "stable-samples", kind: Kind::Switch(|c, on| c.engine.stable_samples = on) },
     Setting {
         name: "identity",
-        kind: Kind::One(|_, _| Err("this build has no lasting identity; each start has a fresh one".into())),
+        kind: Kind::One(|c, path| identity(path).map(|secret| c.engine.identity = Some(secret))),
     },
 ];
 
@@ -159,15 +165,25 @@ fn peer_ttl(config: &mut Config, text: &str, name: Name) -> Result<(), Problem> 
     Ok(())
 }
 
-fn pow(text: &str) -> Result<(), Problem> {
+fn pow(text: &str) -> Result<Pricing, Problem> {
     match text {
-        "off" | "auto" => Ok(()),
-        _ => {
-            number(text, 1..=24, "")
-                .map_err(|_| "must be \"off\", \"auto\", or a number of bits in 1..=24")?;
-            Err("this build has no proof of work; use \"off\" or \"auto\"".into())
-        }
+        "off" => Ok(Pricing::Off),
+        "auto" => Ok(Pricing::Auto),
+        _ => number(text, 1..=POW_HIGHEST_FIXED, "")
+            .map(Pricing::Fixed)
+            .map_err(|_| "must be \"off\", \"auto\", or a number of bits in 1..=24".into()),
     }
+}
+
+/// The secret in the file at `path`: 32 bytes, or 64 hex digits and perhaps a line end.
+fn identity(path: &str) -> Result<Secret, Problem> {
+    let mut bytes = std::vec::Vec::new();
+    // A longer file is none, and is not read to its end: it may have none.
+    let read = File::open(path).and_then(|file| file.take(128).read_to_end(&mut bytes));
+    read.map_err(|error| error.to_string())?;
+    let raw = bytes.as_slice().try_into().ok();
+    let secret = raw.or_else(|| hex::decode::<32>(bytes.trim_ascii_end()));
+    secret.map(Secret).ok_or_else(|| "must be a file of 32 bytes or of 64 hex digits".into())
 }
 
 fn bind(config: &mut Config, text: &str) -> Result<(), Problem> {

@@ -26,6 +26,8 @@ pub(super) fn announce(
         ttl_s: Some(ttl_s),
         seeding,
         owner: None,
+        seal: None,
+        work: None,
     }
 }
 

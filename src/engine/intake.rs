@@ -1,6 +1,7 @@
 //! JSON fields to engine requests: the one place that validates what clients say of themselves.
 
 use super::Error;
+use super::identity::Nonce;
 use super::request::{Announce, EndpointList, Leave, PeersQuery, SchemeList};
 use super::token::Token;
 use crate::endpoint::{self, Endpoint};
@@ -10,6 +11,7 @@ use crate::wire::json::{self, AnnounceBody, Field, HelloBody, LeaveBody};
 
 /// The version of the JSON protocol: clients of another major version are told so.
 const MAJOR_VERSION: &str = "1";
+const BAD_NONCE: Error = Error::BadRequest("nonce must be 16 to 64 hex digits, an even number of them");
 
 impl From<json::Error> for Error {
     fn from(error: json::Error) -> Self {
@@ -20,6 +22,7 @@ impl From<json::Error> for Error {
             Field::Network => Self::BadNetwork,
             Field::Token => Self::BadToken,
             Field::Limit => Self::BadRequest("limit must be a whole number"),
+            Field::Nonce => BAD_NONCE,
             Field::Pad => Self::BadRequest("pad must be a string"),
             Field::Port => Self::BadRequest("port must be a whole number in 1..=65535"),
             Field::Supports => Self::BadRequest("supports must be up to 8 schemes, such as \"tcp\""),
@@ -27,7 +30,8 @@ impl From<json::Error> for Error {
             Field::Ttl => Self::BadRequest("ttl must be a whole number of seconds"),
             Field::Type => Self::BadRequest("type must be ping, find_peers, announce or leave"),
             Field::Version => Self::BadRequest("version must be a string, such as \"1.0\""),
-            Field::Key | Field::Seq | Field::Sig => signed_records(),
+            Field::Challenge | Field::Pow => Self::BadPow,
+            Field::Key | Field::Seq | Field::Sig => Self::BadSignature,
         }
     }
 }
@@ -35,10 +39,8 @@ impl From<json::Error> for Error {
 /// The announce in `body`. The engine clamps its ttl and fills in observed addresses.
 ///
 /// # Errors
-/// [`Error::BadId`], [`Error::BadEndpoint`], [`Error::BadNetwork`], [`Error::BadToken`], and [`Error::Unsupported`] if it
-/// is signed.
+/// [`Error::BadId`], [`Error::BadEndpoint`], [`Error::BadNetwork`], [`Error::BadToken`].
 pub fn announce<'a>(body: &AnnounceBody<'a>, default_network: NetworkKey) -> Result<Announce<'a>, Error> {
-    unsigned(body.signed)?;
     Ok(Announce {
         network: network(body.network, default_network)?,
         id: required_id(body.id)?,
@@ -46,19 +48,21 @@ pub fn announce<'a>(body: &AnnounceBody<'a>, default_network: NetworkKey) -> Res
         ttl_s: ttl_s(body.ttl_s),
         seeding: false,
         owner: token(body.token)?,
+        seal: body.seal,
+        work: body.work,
     })
 }
 
 /// The leave in `body`.
 ///
 /// # Errors
-/// [`Error::BadId`], [`Error::BadNetwork`], [`Error::BadToken`], and [`Error::Unsupported`] if it is signed.
+/// [`Error::BadId`], [`Error::BadNetwork`], [`Error::BadToken`].
 pub fn leave<'a>(body: &LeaveBody<'a>, default_network: NetworkKey) -> Result<Leave<'a>, Error> {
-    unsigned(body.signed)?;
     Ok(Leave {
         network: network(body.network, default_network)?,
         id: required_id(body.id)?,
         owner: token(body.token)?,
+        seal: body.seal,
     })
 }
 
@@ -122,16 +126,12 @@ pub fn ttl_s(wanted: Option<u64>) -> Option<u32> {
     wanted.map(|ttl_s| u32::try_from(ttl_s).unwrap_or(u32::MAX))
 }
 
-/// Refuses what is signed: storing a signature nobody has verified would lend it our word.
+/// The nonce of a client that wants its answer signed.
 ///
 /// # Errors
-/// [`Error::Unsupported`].
-pub const fn unsigned(signed: bool) -> Result<(), Error> {
-    if signed { Err(signed_records()) } else { Ok(()) }
-}
-
-const fn signed_records() -> Error {
-    Error::Unsupported("this build does not verify signed records")
+/// [`Error::BadRequest`] if it is none.
+pub fn nonce(text: Option<&str>) -> Result<Option<Nonce>, Error> {
+    text.map(|text| Nonce::parse(text).ok_or(BAD_NONCE)).transpose()
 }
 
 fn required_id(text: Option<&str>) -> Result<PeerId<'_>, Error> {
@@ -157,6 +157,7 @@ fn schemes<'a>(texts: impl Iterator<Item = &'a str>, field: Field) -> Result<Sch
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::request::Work;
 
     const DEFAULT: NetworkKey = NetworkKey([7; 20]);
 
@@ -172,7 +173,7 @@ mod tests {
     fn an_announce() {
         let announce = announce_of(
             r#"{"client_id":"n","endpoints":["tcp://:9000","udp://198.51.100.7:1"],"network":"room",
-                "ttl":99999999999,"token":"AAAAAAAAAAA","pow":"ignored while none is asked for"}"#,
+                "ttl":99999999999,"token":"AAAAAAAAAAA","pow":{"challenge":"c","nonce":7}}"#,
         )
         .unwrap();
         assert_eq!(announce.network, NetworkKey::of_name("room").unwrap());
@@ -180,6 +181,7 @@ mod tests {
         assert_eq!(announce.endpoints.len(), 2);
         assert_eq!(announce.ttl_s, Some(u32::MAX));
         assert_eq!(announce.owner, Some(Token([0; 8])));
+        assert_eq!(announce.work, Some(Work { challenge: "c", nonce: 7 }));
         let least = announce_of(r#"{"id":"n","endpoints":["tcp://:9"]}"#).unwrap();
         assert_eq!((least.network, least.ttl_s, least.owner), (DEFAULT, None, None));
     }
@@ -206,7 +208,7 @@ mod tests {
             (r#"{"id":"n","endpoints":["tcp://:9"],"token":"x"}"#, "bad_token"),
             (r#"{"id":"n","endpoints":["tcp://:9"],"ttl":-1}"#, "bad_request"),
             (r#"{"id":"n","endpoints":["tcp://:9"],"ttl":"60"}"#, "bad_request"),
-            (r#"{"id":"n","endpoints":["tcp://:9"],"seq":1}"#, "unsupported"),
+            (r#"{"id":"n","endpoints":["tcp://:9"],"seq":1}"#, "bad_signature"),
         ] {
             assert_eq!(announce_of(document).map(drop).unwrap_err().meaning().word, word, "{document}");
         }
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(leave_of(r#"{"id":"n"}"#), Ok((DEFAULT, "n", None)));
         assert_eq!(leave_of(r#"{"id":"n","token":""}"#), Err(Error::BadToken));
         assert_eq!(leave_of("{}"), Err(Error::BadId));
-        assert!(matches!(leave_of(r#"{"id":"n","sig":"x"}"#), Err(Error::Unsupported(_))));
+        assert_eq!(leave_of(r#"{"id":"n","sig":"x"}"#).map(drop), Err(Error::BadSignature));
     }
 
     #[test]

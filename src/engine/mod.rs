@@ -37,10 +37,14 @@
 mod bittorrent;
 pub mod datagram;
 mod dht;
+mod door;
+mod egress;
 pub mod http;
+pub mod identity;
 pub mod intake;
 mod krpc;
 pub mod peers;
+pub mod pow;
 pub mod ratelimit;
 mod register;
 pub mod reply;
@@ -54,8 +58,8 @@ mod udp_tracker;
 
 pub use reply::{Contact, Contacts, Counts, Error, Registration, Reply, Tracked};
 pub use request::{
-    Announce, ContactsQuery, Event, Families, Leave, PeersQuery, Proof, Protocol, Request, Source, Track,
-    Transport,
+    Announce, ChallengeQuery, ContactsQuery, Event, Families, Leave, PeersQuery, Proof, Protocol, Request,
+    SealText, Source, Track, Transport,
 };
 pub use settings::Settings;
 
@@ -66,11 +70,16 @@ use crate::id::NetworkKey;
 use crate::limits::STABLE_SAMPLE_EPOCH_S;
 use crate::rng::{HashKey, Rng, Seed};
 use crate::time::{Instant, WallClock};
+use crate::wire::pow::Challenge;
 use dht::{Dht, DhtStorage};
+use door::Door;
+use egress::Egress;
+use identity::{Identity, Secret};
 use peers::{PeerStorage, PeerTable, Slot};
-use ratelimit::{Gate, LimiterStorage, RateLimiter, Spending};
+use pow::Challenger;
+use ratelimit::{LimiterStorage, RateLimiter, Spending};
 use reply::Sample;
-use stats::Stats;
+use stats::{Kind, Stats};
 use token::Minter;
 
 /// Purposes of the keys derived from the seed. A number, once used, is never given to another purpose.
@@ -82,6 +91,7 @@ mod purpose {
     pub(super) const IDENTITY: u8 = 5;
     pub(super) const STABLE_SAMPLES: u8 = 6;
     pub(super) const DHT: u8 = 7;
+    pub(super) const CHALLENGES: u8 = 8;
 }
 
 /// All the memory of an engine: `PEERS` places in the table and sketches of `CELLS` cells a row. All zero when new, so
@@ -101,23 +111,23 @@ impl<const PEERS: usize, const CELLS: usize> Storage<PEERS, CELLS> {
     /// An engine in this storage, which must be new. `seed` must come from the operating system's generator, except
     /// in tests.
     pub fn engine(&mut self, settings: Settings, seed: &Seed) -> Engine<'_> {
-        let mut identity = Rng::new(seed.key(purpose::IDENTITY));
-        let mut bootstrap_id = [0; 20];
-        bootstrap_id.fill_with(|| identity.next_u64().to_le_bytes()[0]);
+        let secret = settings.identity.unwrap_or(Secret(seed.seed(purpose::IDENTITY).0));
         let peers = PeerTable::new(&mut self.peers, settings.max_peers, seed.key(purpose::TABLE));
         let capacity = peers.capacity();
         Engine {
             peers,
             limiter: RateLimiter::new(&mut self.limiter, &settings, seed.key(purpose::LIMITS)),
             dht: Dht::new(&mut self.dht, &settings.dht_nodes, seed.key(purpose::DHT)),
-            admissions: Gate::table_in_a_minute(capacity),
+            door: Door::new(capacity, &settings),
+            challenger: Challenger::new(&seed.key(purpose::CHALLENGES)),
+            egress: Egress::new(&settings),
             minter: Minter::new(seed.key(purpose::TOKENS)),
             rng: Rng::new(seed.key(purpose::SAMPLING)),
             stable_key: seed.key(purpose::STABLE_SAMPLES),
             stats: Stats::new(),
             wall: WallClock::default(),
             resident_bytes: 0,
-            bootstrap_id,
+            identity: Identity::new(secret),
             settings,
         }
     }
@@ -135,21 +145,23 @@ pub struct Engine<'s> {
     peers: PeerTable<'s>,
     limiter: RateLimiter<'s>,
     dht: Dht<'s>,
-    /// New peers a second, over all clients.
-    admissions: Gate,
+    door: Door,
+    challenger: Challenger,
+    /// Bytes a second to addresses that have not proved themselves.
+    egress: Egress,
     minter: Minter,
     rng: Rng,
     stable_key: HashKey,
     stats: Stats,
     wall: WallClock,
     resident_bytes: u64,
-    bootstrap_id: [u8; 20],
+    identity: Identity,
 }
 
 /// What [`Engine::handle`] decided, before the table is lent to the reply.
 enum Decision {
     Pong,
-    NoWorkNeeded,
+    Challenge(Option<Challenge>),
     Sampled(peers::Slots),
     Contacts(ContactsQuery, peers::Slots),
     Counted(Counts),
@@ -167,7 +179,7 @@ impl Engine<'_> {
         match decision {
             Err(error) => Reply::Refused(error),
             Ok(Decision::Pong) => Reply::Pong,
-            Ok(Decision::NoWorkNeeded) => Reply::Challenge,
+            Ok(Decision::Challenge(challenge)) => Reply::Challenge(challenge),
             Ok(Decision::Registered(registration)) => Reply::Registered(registration),
             Ok(Decision::Left { removed }) => Reply::Left { removed },
             Ok(Decision::Counted(counts)) => Reply::Counts(counts),
@@ -192,7 +204,7 @@ impl Engine<'_> {
         self.limiter.spend(now, source, Spending::of(request))?;
         match request {
             Request::Ping | Request::FindNode => Ok(Decision::Pong),
-            Request::Challenge => Ok(Decision::NoWorkNeeded),
+            Request::Challenge(query) => Ok(Decision::Challenge(self.challenge(now, source, query)?)),
             Request::Peers(query) => self.sample(now, source, query),
             &Request::Contacts(network, query) => {
                 self.check_served(network)?;
@@ -211,13 +223,21 @@ impl Engine<'_> {
         }
     }
 
+    /// Charges and counts a request of this kind that is no proper one. Returns why there is no answer: that, or that its
+    /// sender asks too often.
+    fn refuse(&mut self, now: Instant, source: &Source, kind: Kind, error: Error) -> Error {
+        let error = self.limiter.spend(now, source, Spending::Query).err().unwrap_or(error);
+        self.stats.count_refused(now, source.protocol, kind, &error);
+        error
+    }
+
     fn sample(&mut self, now: Instant, source: &Source, query: &PeersQuery<'_>) -> Result<Decision, Error> {
         self.check_served(query.network)?;
-        let limit = self.share(query.limit);
-        let query = PeersQuery { limit, ..query.clone() };
-        let mut stable = self.stable_rng(now, source.addr);
-        let rng = stable.as_mut().unwrap_or(&mut self.rng);
-        Ok(Decision::Sampled(self.peers.sample(now, &query, source.addr, rng)))
+        let slots = match self.stable_rng(now, source.addr) {
+            Some(mut rng) => self.peers.stable_sample(now, query, source.addr, &mut rng),
+            None => self.peers.sample(now, query, source.addr, &mut self.rng),
+        };
+        Ok(Decision::Sampled(slots))
     }
 
     fn contacts(
@@ -228,18 +248,11 @@ impl Engine<'_> {
         query: ContactsQuery,
         exclude: Option<Slot>,
     ) -> peers::Slots {
-        let query = ContactsQuery { limit: self.share(query.limit), ..query };
-        let mut stable = self.stable_rng(now, source.addr);
-        let rng = stable.as_mut().unwrap_or(&mut self.rng);
-        self.peers.sample_contacts(now, network, query, source.addr, exclude, rng)
-    }
-
-    /// The most of `limit` peers that one answer may show.
-    fn share(&self, limit: usize) -> usize {
-        if !self.settings.stable_samples {
-            return limit;
+        let viewer = source.addr;
+        match self.stable_rng(now, viewer) {
+            Some(mut rng) => self.peers.stable_contacts(now, network, query, viewer, exclude, &mut rng),
+            None => self.peers.sample_contacts(now, network, query, viewer, exclude, &mut self.rng),
         }
-        limit.min(self.peers.len().div_ceil(4).clamp(8, limit.max(8)))
     }
 
     /// A generator that is the same for one client network during one epoch, if samples are to be stable.
@@ -261,6 +274,7 @@ impl Engine<'_> {
         self.stats.tick(now);
         self.limiter.tick(now);
         self.dht.tick(now);
+        self.door.tick(now);
         self.peers.expire(now)
     }
 
@@ -294,9 +308,14 @@ impl Engine<'_> {
         &self.settings
     }
 
-    /// The server's id: 20 bytes, new at each start.
-    pub const fn bootstrap_id(&self) -> [u8; 20] {
-        self.bootstrap_id
+    /// The server's id: the first 20 bytes of SHA-256 of its key.
+    pub fn bootstrap_id(&self) -> [u8; 20] {
+        self.identity.bootstrap_id()
+    }
+
+    /// What a newcomer has to work, in bits; 0 for nothing.
+    pub const fn price(&self) -> u8 {
+        self.door.price()
     }
 
     /// The counters, for drivers that count what only they see.

@@ -1,14 +1,18 @@
 //! Who is registered, changed and removed, and who may do it: whose endpoint, whose id, which network.
 
+use super::door::{Pass, Payment};
 use super::peers::{NoPlace, Record, Slot};
+use super::pow::BadWork;
 use super::request::EndpointList;
 use super::token::Token;
-use super::{Announce, Decision, Engine, Error, Event, Leave, Source, Track};
+use super::{Announce, ChallengeQuery, Decision, Engine, Error, Event, Leave, SealText, Source, Track};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::{Endpoint, Host};
-use crate::id::NetworkKey;
+use crate::id::{NetworkKey, PeerId};
 use crate::limits::MIN_TTL_S;
+use crate::record::Seal;
 use crate::time::Instant;
+use crate::wire::pow::Challenge;
 
 impl Engine<'_> {
     /// Does what a BitTorrent client tells its tracker, and draws others for it.
@@ -21,7 +25,7 @@ impl Engine<'_> {
         let announce = &track.announce;
         let network = announce.network;
         let (slot, expires_s) = if track.event == Event::Stopped {
-            let leave = Leave { network, id: announce.id, owner: announce.owner };
+            let leave = Leave { network, id: announce.id, owner: announce.owner, seal: None };
             self.leave(now, source, &leave)?;
             (None, 0)
         } else {
@@ -47,10 +51,15 @@ impl Engine<'_> {
         announce: &Announce<'_>,
     ) -> Result<(Slot, u32), Error> {
         self.check_served(announce.network)?;
-        if self.settings.require_signed {
+        if self.settings.require_signed && announce.seal.is_none() {
             return Err(Error::SignatureRequired);
         }
         let endpoints = self.own_endpoints(source.addr, &announce.endpoints)?;
+        let seal = announce.seal.map(|seal| seal_of(&seal, announce.id)).transpose()?;
+        if seal.is_some() && endpoints != announce.endpoints {
+            // The peer must have signed the very endpoints that are handed out.
+            return Err(Error::BadEndpoint);
+        }
         let ttl_s =
             announce.ttl_s.unwrap_or(self.settings.peer_ttl_s).clamp(MIN_TTL_S, self.settings.max_ttl_s);
         let record = Record {
@@ -60,25 +69,69 @@ impl Engine<'_> {
             ttl_s,
             seeding: announce.seeding,
             source: source.addr,
+            seal: seal.as_ref(),
         };
         let found = self.peers.find(now, announce.network, announce.id);
         let slot = match found {
             Some(slot) => {
-                self.check_owner(source.addr, slot, announce.owner)?;
+                match &seal {
+                    Some(seal) => check_newer(seal, self.peers.seal(slot).map(|stored| stored.seq))?,
+                    None => self.check_owner(source.addr, slot, announce.owner)?,
+                }
+                self.verify(record.seal, announce.network, &endpoints)?;
                 self.peers.refresh(now, slot, &record);
                 slot
             }
             None => {
-                if self.settings.announces_per_minute != 0 {
-                    self.admissions
-                        .pass(now)
-                        .map_err(|retry_after_s| Error::RateLimited { retry_after_s })?;
+                if let Some(seal) = &seal {
+                    check_newer(seal, self.peers.last_seq(now, announce.network, announce.id))?;
                 }
-                self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)?
+                let pass = self.let_in(now, source, announce)?;
+                let verified = self.verify(record.seal, announce.network, &endpoints);
+                let inserted = verified.and_then(|()| {
+                    self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)
+                });
+                // Who gets no place must not use up what is for other newcomers.
+                inserted.inspect_err(|_| self.door.give_back(pass))?
             }
         };
         self.stats.count_registration(found.is_none());
         Ok((slot, ttl_s))
+    }
+
+    /// Lets a newcomer in, if it has what it takes.
+    fn let_in(&mut self, now: Instant, source: &Source, announce: &Announce<'_>) -> Result<Pass, Error> {
+        let record = (announce.network, announce.id);
+        let payment = match announce.work {
+            // Nobody looks at what nobody asked for.
+            Some(work) if self.door.price() > 0 => {
+                let checked = self.challenger.check(now, source.addr, record, &work);
+                checked.map_err(|BadWork| Error::BadPow)?;
+                self.stats.count_work();
+                Payment::Paid
+            }
+            _ if source.protocol.has_place_for_work() => Payment::Owing,
+            _ => Payment::Unable,
+        };
+        let challenger = &self.challenger;
+        let challenge = |bits| challenger.challenge(now, source.addr, record, bits);
+        self.door.pass(now, payment).map_err(|closed| closed.error(challenge))
+    }
+
+    /// What a newcomer has to work, if anything.
+    pub(super) fn challenge(
+        &self,
+        now: Instant,
+        source: &Source,
+        query: &ChallengeQuery<'_>,
+    ) -> Result<Option<Challenge>, Error> {
+        self.check_served(query.network)?;
+        let price = self.door.price();
+        if price == 0 {
+            return Ok(None);
+        }
+        let record = (query.network, query.id.ok_or(Error::BadId)?);
+        Ok(Some(self.challenger.challenge(now, source.addr, record, price)))
     }
 
     /// Removes a peer. Returns whether it was there.
@@ -87,9 +140,31 @@ impl Engine<'_> {
         let Some(slot) = self.peers.find(now, leave.network, leave.id) else {
             return Ok(false);
         };
-        self.check_owner(source.addr, slot, leave.owner)?;
+        let stored = self.peers.seal(slot).map(|stored| stored.seq);
+        match &leave.seal {
+            Some(seal) => {
+                let seal = seal_of(seal, leave.id)?;
+                check_newer(&seal, stored)?;
+                self.verify(Some(&seal), leave.network, &[])?;
+                self.peers.set_seq(slot, seal.seq);
+            }
+            None => self.check_owner(source.addr, slot, leave.owner)?,
+        }
         self.peers.remove(slot);
         Ok(true)
+    }
+
+    /// Verifies a record, if it is signed. That is dear, and the last thing that is done.
+    fn verify(
+        &mut self,
+        seal: Option<&Seal>,
+        network: NetworkKey,
+        endpoints: &[Endpoint<'_>],
+    ) -> Result<(), Error> {
+        let Some(seal) = seal else { return Ok(()) };
+        self.stats.count_verification();
+        let verified = seal.verify(network, endpoints.iter().copied());
+        if verified { Ok(()) } else { Err(Error::BadSignature) }
     }
 
     pub(super) fn check_served(&self, network: NetworkKey) -> Result<(), Error> {
@@ -98,8 +173,12 @@ impl Engine<'_> {
     }
 
     /// An unsigned record belongs to the address that made it, to whoever holds its token, and to the address that its
-    /// id spells, if it spells one: nobody can keep a peer without an id of its own from its place.
+    /// id spells, if it spells one: nobody can keep a peer without an id of its own from its place. A signed record belongs
+    /// to its key alone.
     fn check_owner(&self, asker: CanonicalAddr, slot: Slot, token: Option<Token>) -> Result<(), Error> {
+        if self.peers.seal(slot).is_some() {
+            return Err(Error::IdTaken);
+        }
         let same_address = self.peers.source(slot) == asker;
         let holds_token = || token.is_some_and(|token| token == self.owner_token(slot));
         let is_spelt = || self.peers.registration(slot).1.is_of(asker);
@@ -141,4 +220,15 @@ impl Engine<'_> {
         };
         if own.iter().all(|e| allowed(&e.host)) { Ok(own) } else { Err(Error::EndpointNotYours) }
     }
+}
+
+/// What a record of `id` is signed with: the key must make that id.
+fn seal_of(text: &SealText<'_>, id: PeerId<'_>) -> Result<Seal, Error> {
+    let seal = Seal::parse(text.key, text.seq, text.sig);
+    seal.filter(|seal| seal.id().id() == id).ok_or(Error::BadSignature)
+}
+
+/// Checks that a signed record is newer than the last one.
+fn check_newer(seal: &Seal, last_seq: Option<u64>) -> Result<(), Error> {
+    if last_seq.is_none_or(|last| seal.seq > last) { Ok(()) } else { Err(Error::StaleSeq) }
 }

@@ -7,14 +7,15 @@ use super::request::{ContactsQuery, SchemeList};
 use super::token::Token;
 use crate::addr::CanonicalAddr;
 use crate::time::{Instant, WallClock};
+use crate::wire::pow::Challenge;
 use crate::wire::{Full, Writer};
 
 /// The answer to a [`Request`](super::Request), whatever protocol it goes out by.
 pub enum Reply<'r> {
     /// Here I am.
     Pong,
-    /// No work is needed for an announce.
-    Challenge,
+    /// The work a newcomer has to do; `None` if there is none to be done.
+    Challenge(Option<Challenge>),
     /// Some of the peers, to be rendered straight into the send buffer.
     Peers(Sample<'r>),
     /// Some of the peers as bare addresses, to be rendered straight into the send buffer.
@@ -173,8 +174,8 @@ pub enum Error {
     BadToken,
     /// The request needs a token.
     TokenRequired,
-    /// The request needs proof of work.
-    PowRequired,
+    /// The announce needs work.
+    PowRequired(Challenge),
     /// The proof of work is wrong or stale.
     BadPow,
     /// The signature does not verify.
@@ -243,7 +244,7 @@ impl Error {
             Self::IdTaken => 7,
             Self::BadToken => 8,
             Self::TokenRequired => 9,
-            Self::PowRequired => 10,
+            Self::PowRequired(_) => 10,
             Self::BadPow => 11,
             Self::BadSignature => 12,
             Self::SignatureRequired => 13,
@@ -274,7 +275,7 @@ impl Error {
             }
             Self::BadToken => (400, "token must be one this server gave out"),
             Self::TokenRequired => (403, "send the token this server gave to your address"),
-            Self::PowRequired => (428, "solve the challenge and announce again"),
+            Self::PowRequired(_) => (428, "solve the challenge and announce again"),
             Self::BadPow => (400, "the proof of work is wrong, expired, or was made for another announce"),
             Self::BadSignature => (400, "the signature does not verify"),
             Self::SignatureRequired => (403, "this server takes signed records only"),

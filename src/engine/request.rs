@@ -6,6 +6,7 @@ use crate::engine::token::Token;
 use crate::id::{NetworkKey, PeerId};
 pub use crate::limits::MAX_SCHEMES;
 use crate::limits::{MAX_ENDPOINTS, MAX_SAMPLE};
+pub use crate::wire::json::{SealText, Work};
 
 /// Who asks, and how.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,11 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// Whether an announce can bring work.
+    pub const fn has_place_for_work(self) -> bool {
+        matches!(self, Self::Http | Self::UdpJson)
+    }
+
     /// Names of all protocols, in the order of their discriminants.
     pub const NAMES: [&'static str; 6] = ["http", "udp_json", "krpc", "udp_tracker", "http_tracker", "stun"];
 }
@@ -61,7 +67,7 @@ pub enum Request<'a> {
     /// Which nodes of the DHT do you know? The answer is in kind: the protocol adds the nodes.
     FindNode,
     /// What would an announce cost?
-    Challenge,
+    Challenge(ChallengeQuery<'a>),
     /// Who is there?
     Peers(PeersQuery<'a>),
     /// Who is there, as bare addresses?
@@ -157,6 +163,19 @@ pub struct Announce<'a> {
     pub seeding: bool,
     /// The token of its registration, for an announce from another address.
     pub owner: Option<Token>,
+    /// What it is signed with, if it is; not yet verified.
+    pub seal: Option<SealText<'a>>,
+    /// The work for a place, if that was asked for.
+    pub work: Option<Work<'a>>,
+}
+
+/// Asks what the announce of a newcomer costs.
+#[derive(Clone, Debug)]
+pub struct ChallengeQuery<'a> {
+    /// In which network.
+    pub network: NetworkKey,
+    /// Under which id; needed if it costs anything.
+    pub id: Option<PeerId<'a>>,
 }
 
 /// Removes a peer.
@@ -168,6 +187,8 @@ pub struct Leave<'a> {
     pub id: PeerId<'a>,
     /// The token of its registration, for a request from another address.
     pub owner: Option<Token>,
+    /// What the leave of a signed peer is signed with; not yet verified.
+    pub seal: Option<SealText<'a>>,
 }
 
 impl Families {

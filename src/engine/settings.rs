@@ -4,6 +4,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use heapless::Vec;
 
+use super::identity::Secret;
+use super::pow::Pricing;
 use crate::addr::CanonicalAddr;
 use crate::id::NetworkKey;
 use crate::limits::{
@@ -27,6 +29,8 @@ pub struct Settings {
     pub queries_per_minute: u32,
     /// Announces a minute for one address; 0 = no limit, and no limit on new peers over all clients.
     pub announces_per_minute: u32,
+    /// When newcomers have to work for their place.
+    pub pow: Pricing,
     /// Refuse unsigned announces.
     pub require_signed: bool,
     /// Accept endpoints whose address is not the announcer's.
@@ -39,6 +43,8 @@ pub struct Settings {
     pub default_network: NetworkKey,
     /// Nodes of a wider DHT to join.
     pub dht_nodes: Vec<SocketAddr, MAX_DHT_ADDRESSES>,
+    /// What the server's key is made of; a fresh one at each start if there is none.
+    pub identity: Option<Secret>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Cidr, MAX_TRUSTED_PROXIES>,
 }
@@ -66,12 +72,14 @@ impl Default for Settings {
             max_peers: MAX_PEERS,
             queries_per_minute: DEFAULT_QUERIES_PER_MINUTE,
             announces_per_minute: DEFAULT_ANNOUNCES_PER_MINUTE,
+            pow: Pricing::Auto,
             require_signed: false,
             allow_foreign_endpoints: false,
             stable_samples: false,
             networks: Vec::new(),
             default_network: NetworkKey::of_name(DEFAULT_NETWORK).unwrap_or_default(),
             dht_nodes: Vec::new(),
+            identity: None,
             trusted_proxies: Vec::new(),
         }
     }

@@ -40,7 +40,7 @@ impl Kind {
     const fn of(request: &Request<'_>) -> Self {
         match request {
             Request::Ping => Self::Ping,
-            Request::Challenge => Self::Challenge,
+            Request::Challenge(_) => Self::Challenge,
             Request::FindNode => Self::FindNode,
             Request::Peers(_) | Request::Contacts(..) => Self::Peers,
             Request::Count(_) => Self::Scrape,
@@ -65,12 +65,14 @@ pub enum DropReason {
     RateLimited,
     /// Without a token, and no answer is short enough.
     Unproven,
+    /// The unproven have got what they may get in this second, and the answer would be longer than the request.
+    Egress,
 }
 
 impl DropReason {
     /// Names of all reasons, in the order of their discriminants.
-    pub const NAMES: [&'static str; 6] =
-        ["too_long", "bad_source", "malformed", "not_a_request", "rate_limited", "unproven"];
+    pub const NAMES: [&'static str; 7] =
+        ["too_long", "bad_source", "malformed", "not_a_request", "rate_limited", "unproven", "egress"];
 }
 
 /// How an HTTP connection ended.
@@ -110,7 +112,10 @@ pub struct Stats {
     refusals: [[u64; Error::WORDS.len()]; Protocol::NAMES.len()],
     registered: u64,
     refreshed: u64,
+    worked: u64,
+    verified: u64,
     dropped: [u64; DropReason::NAMES.len()],
+    shortened: u64,
     datagrams: Traffic,
     http: Traffic,
     responses: [u64; STATUSES.len()],
@@ -137,7 +142,10 @@ impl Stats {
             refusals: [[0; Error::WORDS.len()]; Protocol::NAMES.len()],
             registered: 0,
             refreshed: 0,
+            worked: 0,
+            verified: 0,
             dropped: [0; DropReason::NAMES.len()],
+            shortened: 0,
             datagrams: Traffic { received_bytes: 0, sent_bytes: 0 },
             http: Traffic { received_bytes: 0, sent_bytes: 0 },
             responses: [0; STATUSES.len()],
@@ -184,9 +192,24 @@ impl Stats {
         *counter = counter.saturating_add(1);
     }
 
+    /// Counts work that was as asked for.
+    pub const fn count_work(&mut self) {
+        self.worked = self.worked.saturating_add(1);
+    }
+
+    /// Counts a signature that is verified, whatever comes of it.
+    pub const fn count_verification(&mut self) {
+        self.verified = self.verified.saturating_add(1);
+    }
+
     /// Counts a datagram that got no answer.
     pub fn count_dropped(&mut self, reason: DropReason) {
         bump(&mut self.dropped, reason as usize);
+    }
+
+    /// Counts an answer that held less because the unproven had got what they may get in this second.
+    pub const fn count_shortened(&mut self) {
+        self.shortened = self.shortened.saturating_add(1);
     }
 
     /// Counts the bytes of a datagram and of its answer, 0 if there is none.
@@ -219,6 +242,16 @@ impl Stats {
     /// Moves the window of the rate on, so that it falls when nothing comes in.
     pub fn tick(&mut self, now: Instant) {
         self.rate.advance(now);
+    }
+
+    /// Announces of newcomers that had done the work asked for.
+    pub const fn worked(&self) -> u64 {
+        self.worked
+    }
+
+    /// Signatures that were verified, or found wrong.
+    pub const fn verified(&self) -> u64 {
+        self.verified
     }
 
     /// Requests by protocol and kind, with the names of both.
@@ -256,6 +289,11 @@ impl Stats {
     /// Datagrams without an answer, with the names of the reasons.
     pub fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
         DropReason::NAMES.iter().copied().zip(self.dropped.iter().copied())
+    }
+
+    /// Answers that held less because the unproven had got what they may get in a second.
+    pub const fn shortened(&self) -> u64 {
+        self.shortened
     }
 
     /// Bytes of UDP payload.
@@ -417,7 +455,7 @@ mod tests {
             Error::BadJson,
             Error::EndpointNotYours,
             Error::IdTaken,
-            Error::PowRequired,
+            Error::BadPow,
             Error::RateLimited { retry_after_s: 1 },
             Error::TableFull,
             Error::TooLarge,

@@ -24,7 +24,8 @@ impl Engine<'_> {
         }
         let mut out = Writer::within(out, datagram.len().saturating_mul(BINARY_AMPLIFICATION));
         request.emit_answer(addr, port, &mut out).map_err(|Full| DropReason::Unproven)?;
-        Ok(out.len())
+        let fits = self.egress.stun.spend(now, datagram.len(), out.len());
+        fits.then_some(out.len()).ok_or(DropReason::Egress)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rules of the engine that belong to no single part of it: whose endpoint, whose id, which network, which price.
 
+use super::pow::Pricing;
 use super::token::Token;
 use super::*;
 use crate::endpoint::Endpoint;
@@ -35,6 +36,8 @@ fn announce<'a>(id: &'a str, endpoints: &[&'a str]) -> Announce<'a> {
         ttl_s: None,
         seeding: false,
         owner: None,
+        seal: None,
+        work: None,
     }
 }
 
@@ -176,7 +179,8 @@ fn leaving_takes_the_same_right_as_refreshing() {
     let engine = &mut engine(&mut memory, |_| ());
     let token = register(engine, 0, "198.51.100.7", announce("a", &["tcp://:1"])).unwrap().token;
     let mut leave = |ip: &str, owner: Option<Token>| {
-        let request = Request::Leave(Leave { network: NETWORK, id: PeerId::parse("a").unwrap(), owner });
+        let request =
+            Request::Leave(Leave { network: NETWORK, id: PeerId::parse("a").unwrap(), owner, seal: None });
         match engine.handle(Instant::from_s(1), &from(ip), &request) {
             Reply::Left { removed } => Ok(removed),
             Reply::Refused(error) => Err(error),
@@ -227,7 +231,8 @@ fn new_peers_are_admitted_no_faster_than_a_table_a_minute_but_refreshes_always()
     // A static, because the memory of that many peers does not fit on a test's stack.
     static MEMORY: std::sync::Mutex<Storage<4096, 256>> = std::sync::Mutex::new(Storage::new());
     let mut memory = MEMORY.lock().unwrap();
-    let mut engine = memory.engine(Settings { max_peers: 4096, ..Settings::default() }, &Seed([9; 32]));
+    let settings = Settings { max_peers: 4096, pow: Pricing::Off, ..Settings::default() };
+    let mut engine = memory.engine(settings, &Seed([9; 32]));
     let burst = 4096 / 6;
     let address = |n: u32| format!("{}.{}.9.7", 11 + n / 200, n % 200);
     for n in 0..burst {
@@ -239,6 +244,22 @@ fn new_peers_are_admitted_no_faster_than_a_table_a_minute_but_refreshes_always()
     assert_eq!(refused, Err(Error::RateLimited { retry_after_s: 1 }));
     register(&mut engine, 0, &address(0), announce("peer-0", &["tcp://:1"])).unwrap();
     register(&mut engine, 1, &ip, announce(&id, &["tcp://:1"])).unwrap();
+}
+
+#[test]
+fn a_prefix_that_has_all_its_places_uses_up_no_admissions() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |s| s.pow = Pricing::Off);
+    let mut refused = 0;
+    for n in 0..1000 {
+        let (ip, id) = (format!("66.6.{}.{}", n % 256, n / 256), format!("attacker-{n}"));
+        refused += u32::from(register(engine, 0, &ip, announce(&id, &["tcp://:1"])) == Err(Error::TableFull));
+    }
+    assert_eq!(refused, 1000 - 8, "one /16 has an eighth of the table");
+    for n in 0..40 {
+        let (ip, id) = (format!("{}.1.1.1", n + 20), format!("peer-{n}"));
+        register(engine, 0, &ip, announce(&id, &["tcp://:1"])).unwrap();
+    }
 }
 
 #[test]
@@ -261,6 +282,66 @@ fn stable_samples_show_one_network_the_same_peers_for_ten_minutes() {
     }
     assert_ne!(seen(engine, 2, "203.0.113.1"), first, "another network sees others");
     assert_ne!(seen(engine, 601, "198.51.100.7"), first, "and so does the next epoch");
+}
+
+#[test]
+fn stable_samples_reveal_no_more_than_their_share_whatever_is_asked() {
+    // A static, because the memory of that many peers does not fit on a test's stack.
+    static MEMORY: [std::sync::Mutex<Storage<1024, 256>>; 5] =
+        [const { std::sync::Mutex::new(Storage::new()) }; 5];
+    let size = |all: u32| (all.div_ceil(4) as usize).clamp(8, 50);
+    for (all, memory) in [5, 20, 60, 150, 900].into_iter().zip(&MEMORY) {
+        let mut memory = memory.lock().unwrap();
+        let settings = Settings {
+            stable_samples: true,
+            queries_per_minute: 0,
+            announces_per_minute: 0,
+            max_peers: 1024,
+            ..Settings::default()
+        };
+        let engine = &mut memory.engine(settings, &Seed([9; 32]));
+        // Most peers are of one network; a hundred of another do not count.
+        let networks = [(NETWORK, all), (NetworkKey([2; 20]), 100)];
+        for (network, n) in
+            networks.into_iter().flat_map(|(network, all)| (0..all).map(move |n| (network, n)))
+        {
+            let (ip, id) = (format!("{}.{}.1.1", n / 250 + 20, n % 250), format!("peer-{n}"));
+            let schemes = [&["tcp://:1"][..], &["udp://:1"], &["tcp://:1", "ws://:2"]];
+            let announce = Announce { network, ..announce(&id, schemes[n as usize % 3]) };
+            register(engine, 0, &ip, announce).unwrap();
+        }
+        let mut revealed = std::collections::BTreeSet::new();
+        for n in 0..10_000_u32 {
+            let asker = Source { port: 1024 + n as u16, ..from(&format!("198.51.100.{}", n % 256)) };
+            let now = Instant::from_s(u64::from(n) / 20);
+            let excluded = format!("peer-{}", n % all);
+            if n % 3 == 0 {
+                let (families, transport) = if n % 2 == 0 {
+                    (Families::V4, Transport::Tcp)
+                } else {
+                    (Families::Both, Transport::Udp)
+                };
+                let query = ContactsQuery { limit: n as usize % 50 + 1, families, transport };
+                let reply = engine.handle(now, &asker, &Request::Contacts(NETWORK, query));
+                let Reply::Contacts(contacts) = reply else { unreachable!("a query is answered in kind") };
+                revealed.extend(contacts.iter().map(|(addr, _)| addr.octets()));
+                continue;
+            }
+            let schemes = [&[][..], &["tcp"], &["udp"], &["ws", "udp"]];
+            let query = PeersQuery {
+                network: NETWORK,
+                limit: n as usize % 50 + 1,
+                schemes: schemes[n as usize % 4].iter().copied().collect(),
+                exclude: (n % 5 == 0).then(|| PeerId::parse(&excluded).unwrap()),
+            };
+            let reply = engine.handle(now, &asker, &Request::Peers(query));
+            let Reply::Peers(sample) = reply else { unreachable!("a query is answered in kind") };
+            let hosts =
+                sample.peers().flat_map(|peer| peer.endpoints().filter_map(|e| e.ip()).collect::<Vec<_>>());
+            revealed.extend(hosts.map(CanonicalAddr::octets));
+        }
+        assert_eq!(revealed.len(), size(all).min(all as usize), "of {all}");
+    }
 }
 
 fn track<'a>(id: PeerId<'a>, endpoint: &'a str, event: Event, seeding: bool) -> Request<'a> {

@@ -313,6 +313,8 @@ fn step(engine: &mut Engine<'_>, now: Instant, what: u8, source: &Source, number
                 ttl_s: Some(u32::from(detail) * 60),
                 seeding: false,
                 owner: None,
+                seal: None,
+                work: None,
             };
             let before = engine.peers().len();
             if matches!(engine.handle(now, source, &Request::Announce(announce)), Reply::Registered(_)) {
@@ -323,7 +325,7 @@ fn step(engine: &mut Engine<'_>, now: Instant, what: u8, source: &Source, number
             }
         }
         2 => {
-            let leave = Request::Leave(Leave { network, id, owner: None });
+            let leave = Request::Leave(Leave { network, id, owner: None, seal: None });
             let left = matches!(engine.handle(now, source, &leave), Reply::Left { .. });
             let named = search(engine, now, source, MAX_SAMPLE, None);
             assert!(!left || !named.contains(&number), "who left is gone");

@@ -24,7 +24,7 @@ pub static MEMORY: Mutex<Memory> = Mutex::new(Memory {
 /// Bytes that are fixed.
 pub const FIXED_BYTES: usize = size_of::<Memory>();
 
-/// Most bytes that are resident besides: the program itself with its libraries, two stacks, and for each connection
+/// Most bytes that are resident besides: the program itself with its libraries, three stacks, and for each connection
 /// its task and what the reactor keeps of its socket.
 const RUNTIME_BYTES: usize = 4 * 1024 * 1024 + MAX_CONNECTIONS * 1024;
 

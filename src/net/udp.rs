@@ -3,6 +3,10 @@
 //! The answers to one batch leave together: one system call for them all is what lets the server answer with less time than
 //! a plain loop of `recvfrom` and `sendto` takes, whose half is the way into the kernel and back (`benches/compare/udp.sh`).
 //!
+//! The order within a batch does not matter: its [`IO_LOOP_BOUND`] datagrams of some ten microseconds each are answered, and
+//! sent together, within a millisecond, so nobody who has proved himself waits longer than that for those who have not. What a
+//! flood does cost is places in the system's buffer, where we cannot choose.
+//!
 //! An answer leaves by the socket the question came in by. On a machine with several addresses of one family the system
 //! chooses the one it routes by, which may differ from the one asked; `--bind` settles it.
 

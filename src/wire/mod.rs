@@ -23,6 +23,7 @@ pub mod hex;
 pub mod http;
 pub mod json;
 pub mod krpc;
+pub mod pow;
 pub mod stun;
 pub mod tracker;
 

@@ -6,6 +6,7 @@ use super::parameters::{self, Texts};
 use super::refusal::Refusal;
 use super::routes::{self, Action, Page, Question, Route};
 use super::{metrics, page, tracker};
+use crate::engine::identity::{Nonce, ReplySignature};
 use crate::engine::stats::Kind;
 use crate::engine::{Engine, Error, Protocol, Reply, Request, Source, intake};
 use crate::id::NetworkKey;
@@ -40,21 +41,27 @@ pub(super) fn answer(
         Route::Ask(question) => ask(now, engine, source, question, (head, body), out)?,
         Route::Track(tracking) => {
             tracker::answer(now, engine, source, tracking, head.query, out)?;
-            Ok(Content::Tracker)
+            Ok((Content::Tracker, None))
         }
         Route::Show(page) => {
             engine.stats.count_kind(now, Protocol::Http, Kind::Page);
-            Ok(show(now, engine, page, out)?)
+            Ok((show(now, engine, page, out)?, None))
         }
     };
     let sharing = route.sharing();
     match answer {
-        Ok(content) => Ok(Response { sharing, ..Response::ok(content) }),
-        Err(error) => Refusal { sharing, ..error.into() }.emit(out),
+        Ok((content, signature)) => Ok(Response { sharing, signature, ..Response::ok(content) }),
+        Err(error) => {
+            let challenge = match &error {
+                Error::PowRequired(challenge) => Some(challenge),
+                _ => None,
+            };
+            Refusal { sharing, ..error.into() }.emit_with(challenge, out)
+        }
     }
 }
 
-/// Asks the engine.
+/// Asks the engine. The answer is signed if the client wants it to be.
 fn ask(
     now: Instant,
     engine: &mut Engine<'_>,
@@ -62,18 +69,15 @@ fn ask(
     question: Question,
     (head, body): (&Head<'_>, &[u8]),
     out: &mut Writer<'_>,
-) -> Result<Result<Content, Error>, Full> {
+) -> Result<Result<(Content, Option<ReplySignature>), Error>, Full> {
     let mut texts = Texts::new();
     let default_network = engine.settings.default_network;
-    let request = match read(question, head.query, body, default_network, &mut texts) {
+    let (request, nonce) = match read(question, head.query, body, default_network, &mut texts) {
         Ok(request) => request,
-        Err(error) => {
-            engine.stats.count_refused(now, Protocol::Http, question.kind(), &error);
-            return Ok(Err(error));
-        }
+        Err(error) => return Ok(Err(engine.refuse(now, source, question.kind(), error))),
     };
     let about =
-        About { bootstrap_id: engine.bootstrap_id, ttl_s: engine.settings.peer_ttl_s, you: source.addr };
+        About { bootstrap_id: engine.bootstrap_id(), ttl_s: engine.settings.peer_ttl_s, you: source.addr };
     match (engine.handle(now, source, &request), &request) {
         (Reply::Refused(error), _) => return Ok(Err(error)),
         (Reply::Peers(sample), _) => bodies::put_peers(out, &sample, &about)?,
@@ -81,32 +85,44 @@ fn ask(
             bodies::put_registered(out, announce.id, about.you, &registration)?;
         }
         (Reply::Left { removed }, _) => bodies::put_left(out, removed)?,
-        // The engine answers in kind: what is left is the answer to the last question there is.
-        _ => bodies::put_free_challenge(out)?,
+        (Reply::Challenge(challenge), _) => bodies::put_challenge(out, challenge)?,
+        // The engine answers in kind.
+        _ => return Err(Full),
     }
-    Ok(Ok(Content::Json))
+    let Some(nonce) = nonce else { return Ok(Ok((Content::Json, None))) };
+    if let Err(retry_after_s) = engine.identity.may_sign(now) {
+        out.rewind(0);
+        let error = Error::RateLimited { retry_after_s };
+        engine.stats.count_outcome(now, Protocol::Http, Some(&error));
+        return Ok(Err(error));
+    }
+    Ok(Ok((Content::Json, Some(engine.identity.sign(&nonce, out.written())))))
 }
 
-/// The engine's request for what the client asks.
+/// The engine's request for what the client asks, and the nonce of a client that wants the answer signed.
 fn read<'a>(
     question: Question,
     query: &'a str,
     body: &'a [u8],
     default_network: NetworkKey,
     texts: &'a mut Texts,
-) -> Result<Request<'a>, Error> {
-    Ok(match question {
-        Question::Peers => Request::Peers(parameters::peers(query, texts, default_network)?),
-        Question::Hello => Request::Peers(intake::hello(&HelloBody::parse(body)?, default_network)?),
+) -> Result<(Request<'a>, Option<Nonce>), Error> {
+    let request = match question {
+        Question::Peers => {
+            let (query, nonce) = parameters::peers(query, texts, default_network)?;
+            return Ok((Request::Peers(query), nonce));
+        }
+        Question::Hello => {
+            let body = HelloBody::parse(body)?;
+            return Ok((Request::Peers(intake::hello(&body, default_network)?), intake::nonce(body.nonce)?));
+        }
         Question::Announce => {
             Request::Announce(intake::announce(&AnnounceBody::parse(body)?, default_network)?)
         }
         Question::Leave => Request::Leave(intake::leave(&LeaveBody::parse(body)?, default_network)?),
-        Question::Challenge => {
-            parameters::challenge(query, texts, default_network)?;
-            Request::Challenge
-        }
-    })
+        Question::Challenge => Request::Challenge(parameters::challenge(query, texts, default_network)?),
+    };
+    Ok((request, None))
 }
 
 /// Shows something of the server itself. None of it is rate limited: it costs less than refusing would.
@@ -115,7 +131,9 @@ fn show(now: Instant, engine: &Engine<'_>, page: Page, out: &mut Writer<'_>) -> 
         Page::Index => page::put(out, engine).map(|()| Content::Page),
         Page::Health => bodies::put_health(out, &health(now, engine)).map(|()| Content::Json),
         Page::Metrics => metrics::put(out, now, engine).map(|()| Content::Metrics),
-        Page::WellKnown => bodies::put_well_known(out, engine.bootstrap_id).map(|()| Content::Json),
+        Page::WellKnown => {
+            bodies::put_well_known(out, engine.bootstrap_id(), &engine.identity.key()).map(|()| Content::Json)
+        }
     }
 }
 

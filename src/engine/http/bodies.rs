@@ -9,6 +9,9 @@ use crate::engine::peers::PeerView;
 use crate::engine::reply::Sample;
 use crate::engine::token::TOKEN_TEXT_BYTES;
 use crate::id::PeerId;
+use crate::limits::CHALLENGE_LIFE_S;
+use crate::record::{KEY_BYTES, KEY_TEXT_BYTES, put_key};
+use crate::wire::pow::Challenge;
 use crate::wire::{Full, Writer};
 
 /// The version of the program.
@@ -18,8 +21,6 @@ pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TAIL_BYTES: usize = 192;
 /// Longest address as text, in bytes.
 const IP_TEXT_BYTES: usize = 45;
-/// How long a challenge is good, in seconds.
-const CHALLENGE_LIFE_S: u32 = 120;
 
 /// What the answers about a network say of the server.
 pub(super) struct About {
@@ -37,6 +38,12 @@ struct ErrorBody<'a> {
     registered: Option<bool>,
     error: &'a str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    difficulty: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -89,13 +96,29 @@ pub(super) struct RequestCounts {
 struct WellKnownBody<'a> {
     servers: [&'a str; 0],
     bootstrap_id: &'a str,
+    key: &'a str,
     version: &'a str,
 }
 
-/// Writes `{"error","detail"}`, after `"registered":false` if that is what the client asked for.
-pub(super) fn put_error(out: &mut Writer<'_>, refusal: &Refusal) -> Result<(), Full> {
+/// Writes `{"error","detail"}`, after `"registered":false` if that is what the client asked for, and before the challenge if
+/// it has to work for it.
+pub(super) fn put_error(
+    out: &mut Writer<'_>,
+    refusal: &Refusal,
+    challenge: Option<&Challenge>,
+) -> Result<(), Full> {
     let registered = refusal.unregistered.then_some(false);
-    put(out, &ErrorBody { registered, error: refusal.word, detail: refusal.detail })
+    put(
+        out,
+        &ErrorBody {
+            registered,
+            error: refusal.word,
+            detail: refusal.detail,
+            challenge: challenge.map(Challenge::as_str),
+            difficulty: challenge.map(|challenge| challenge.difficulty),
+            expires: challenge.map(|_| CHALLENGE_LIFE_S),
+        },
+    )
 }
 
 /// Writes the answer to a successful announce.
@@ -123,9 +146,11 @@ pub(super) fn put_left(out: &mut Writer<'_>, removed: bool) -> Result<(), Full> 
     put(out, &LeftBody { removed })
 }
 
-/// Writes a challenge that asks for no work.
-pub(super) fn put_free_challenge(out: &mut Writer<'_>) -> Result<(), Full> {
-    put(out, &ChallengeBody { challenge: "", difficulty: 0, expires: CHALLENGE_LIFE_S })
+/// Writes what a newcomer has to work, if anything.
+pub(super) fn put_challenge(out: &mut Writer<'_>, challenge: Option<Challenge>) -> Result<(), Full> {
+    let (challenge, difficulty) =
+        challenge.as_ref().map_or(("", 0), |challenge| (challenge.as_str(), challenge.difficulty));
+    put(out, &ChallengeBody { challenge, difficulty, expires: CHALLENGE_LIFE_S })
 }
 
 /// Writes the state of the server.
@@ -141,10 +166,15 @@ pub(super) fn put_health(out: &mut Writer<'_>, health: &HealthBody) -> Result<()
 }
 
 /// Writes which servers serve this name, and who this one is.
-pub(super) fn put_well_known(out: &mut Writer<'_>, bootstrap_id: [u8; 20]) -> Result<(), Full> {
-    let mut hex = [0; 40];
+pub(super) fn put_well_known(
+    out: &mut Writer<'_>,
+    bootstrap_id: [u8; 20],
+    key: &[u8; KEY_BYTES],
+) -> Result<(), Full> {
+    let (mut hex, mut base64) = ([0; 40], [0; KEY_TEXT_BYTES]);
+    let key = text(&mut base64, |out| put_key(key, out))?;
     let bootstrap_id = text(&mut hex, |out| out.put_hex(&bootstrap_id))?;
-    put(out, &WellKnownBody { servers: [], bootstrap_id, version: VERSION })
+    put(out, &WellKnownBody { servers: [], bootstrap_id, key, version: VERSION })
 }
 
 /// Writes a sample of peers, as many as fit, and what the server says of itself.
@@ -187,7 +217,16 @@ fn put_peer(
         endpoint.emit(out)?;
         before = "\",\"";
     }
-    put_number(out, "\"],\"age\":", peer.age_s)?;
+    out.put(b"\"]")?;
+    if let Some(seal) = peer.seal {
+        out.put_str(",\"key\":\"")?;
+        seal.emit_key(out)?;
+        put_number(out, "\",\"seq\":", seal.seq)?;
+        out.put_str(",\"sig\":\"")?;
+        seal.emit_sig(out)?;
+        out.put(b"\"")?;
+    }
+    put_number(out, ",\"age\":", peer.age_s)?;
     if let Some(unix_s) = last_seen {
         put_number(out, ",\"last_seen\":", unix_s)?;
     }

@@ -29,6 +29,13 @@ fn put_table(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<(), Fu
     out.gauge("waypost_peers_capacity", "Places in the table.", wide(engine.peers.capacity()))?;
     out.counter("waypost_registrations_total", "Announces of new peers.", registered)?;
     out.counter("waypost_refreshes_total", "Announces of peers already there.", refreshed)?;
+    out.gauge("waypost_pow_difficulty", "Bits of work that a newcomer is asked for.", engine.price().into())?;
+    out.counter("waypost_pow_accepted_total", "Newcomers that had done their work.", engine.stats.worked())?;
+    out.counter(
+        "waypost_signatures_checked_total",
+        "Signatures of records checked.",
+        engine.stats.verified(),
+    )?;
     out.counter("waypost_evictions_total", "Peers that made room for others.", engine.peers.evictions())?;
     out.counter("waypost_expirations_total", "Peers that expired.", engine.peers.expirations())
 }
@@ -51,6 +58,8 @@ fn put_datagrams(out: &mut Exposition<'_, '_>, engine: &Engine<'_>) -> Result<()
     for (reason, n) in engine.stats.dropped() {
         out.labelled("waypost_datagrams_dropped_total", &[("reason", reason)], n)?;
     }
+    let shortened = engine.stats.shortened();
+    out.counter("waypost_udp_shortened_total", "Answers cut to the length of their request.", shortened)?;
     let bytes = engine.stats.datagrams();
     out.counter("waypost_udp_received_bytes_total", "Bytes of datagrams received.", bytes.received_bytes)?;
     out.counter("waypost_udp_sent_bytes_total", "Bytes of datagrams sent.", bytes.sent_bytes)

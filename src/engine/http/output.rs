@@ -1,5 +1,6 @@
 //! Responses on their way out: status, fields, body, in one buffer.
 
+use crate::engine::identity::ReplySignature;
 use crate::limits::MAX_RESPONSE_BYTES;
 use crate::wire::{Full, Writer};
 
@@ -23,6 +24,8 @@ pub(super) struct Response {
     pub(super) retry_after_s: Option<u32>,
     /// Whether pages of other sites may read it.
     pub(super) sharing: Sharing,
+    /// The signature of the body, if the client wants one.
+    pub(super) signature: Option<ReplySignature>,
 }
 
 /// Kinds of bodies.
@@ -131,7 +134,8 @@ impl Output {
 impl Response {
     /// A successful response.
     pub(super) const fn ok(content: Content) -> Self {
-        Self { status: 200, content, allow: None, retry_after_s: None, sharing: Sharing::Own }
+        let (allow, retry_after_s, signature) = (None, None, None);
+        Self { status: 200, content, allow, retry_after_s, sharing: Sharing::Own, signature }
     }
 
     fn emit(&self, out: &mut Writer<'_>, body_bytes: usize, persistence: Persistence) -> Result<(), Full> {
@@ -165,6 +169,12 @@ impl Response {
             out.put_str("\r\n")?;
         }
         self.sharing.emit(out)?;
+        if let Some(signature) = &self.signature {
+            // Scripts of other sites do not see a field that is not named.
+            out.put_str("Access-Control-Expose-Headers: Waypost-Signature\r\nWaypost-Signature: ")?;
+            signature.emit(out)?;
+            out.put_str("\r\n")?;
+        }
         out.put_str(match persistence {
             Persistence::Kept => "\r\n",
             Persistence::KeptAlive => "Connection: keep-alive\r\n\r\n",
@@ -216,10 +226,13 @@ const fn status_line(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::identity::{Identity, Nonce, Secret};
     use crate::engine::stats::STATUSES;
 
     #[test]
     fn the_largest_head_fits() {
+        let nonce = Nonce::parse("0123456789abcdef").unwrap();
+        let signature = Identity::new(Secret([1; 32])).sign(&nonce, b"");
         for content in [Content::Nothing, Content::Json, Content::Metrics, Content::Tracker, Content::Page] {
             let largest = Response {
                 status: 431,
@@ -227,6 +240,8 @@ mod tests {
                 allow: Some("GET, HEAD, POST, OPTIONS"),
                 retry_after_s: Some(u32::MAX),
                 sharing: Sharing::Preflight("GET, HEAD"),
+                // Lists of peers alone are signed.
+                signature: (content == Content::Json).then_some(signature),
             };
             let mut output = Output::new();
             assert_eq!(output.put(Persistence::KeptAlive, false, |_| Ok(largest)), Ok(431), "{content:?}");

@@ -66,7 +66,7 @@ pub(super) fn put(out: &mut Writer<'_>, engine: &Engine<'_>) -> Result<(), Full>
     out.put_str("<footer>Waypost ")?;
     out.put_str(VERSION)?;
     out.put_str(" &middot; id ")?;
-    out.put_hex(&engine.bootstrap_id)?;
+    out.put_hex(&engine.bootstrap_id())?;
     out.put_str("</footer>\n</main>\n</body>\n</html>\n")
 }
 

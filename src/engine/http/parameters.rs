@@ -1,7 +1,8 @@
 //! Parameters in the query of a target.
 
-use crate::engine::{Error, PeersQuery, intake};
-use crate::id::NetworkKey;
+use crate::engine::identity::Nonce;
+use crate::engine::{ChallengeQuery, Error, PeersQuery, intake};
+use crate::id::{NetworkKey, PeerId};
 use crate::limits::{MAX_ID_BYTES, MAX_NETWORK_NAME_BYTES, MAX_SAMPLE, MAX_SCHEME_BYTES, MAX_SCHEMES};
 use crate::wire::http::query;
 
@@ -22,16 +23,16 @@ impl Texts {
     }
 }
 
-/// The query of `GET /peers`.
+/// The query of `GET /peers`, and the nonce of a client that wants the answer signed.
 pub(super) fn peers<'a>(
     query: &'a str,
     texts: &'a mut Texts,
     default_network: NetworkKey,
-) -> Result<PeersQuery<'a>, Error> {
-    let mut values = [None; 4];
-    gather(query, &["network", "limit", "transport", "exclude"], &mut values)?;
-    let [wanted, most, transport, exclude] = values;
-    Ok(PeersQuery {
+) -> Result<(PeersQuery<'a>, Option<Nonce>), Error> {
+    let mut values = [None; 5];
+    gather(query, &["network", "limit", "transport", "exclude", "nonce"], &mut values)?;
+    let [wanted, most, transport, exclude, nonce] = values;
+    let query = PeersQuery {
         network: network(wanted, &mut texts.network, default_network)?,
         limit: most.map_or(Ok(MAX_SAMPLE), limit)?,
         schemes: match transport {
@@ -41,23 +42,24 @@ pub(super) fn peers<'a>(
             }
             None => intake::transport(None)?,
         },
-        exclude: match exclude {
-            Some(text) => intake::id(Some(query::decode(text, &mut texts.id).map_err(|_| Error::BadId)?))?,
-            None => None,
-        },
-    })
+        exclude: id(exclude, &mut texts.id)?,
+    };
+    Ok((query, intake::nonce(nonce)?))
 }
 
-/// Checks the query of `GET /challenge`.
-pub(super) fn challenge(query: &str, texts: &mut Texts, default_network: NetworkKey) -> Result<(), Error> {
+/// The query of `GET /challenge`.
+pub(super) fn challenge<'a>(
+    query: &'a str,
+    texts: &'a mut Texts,
+    default_network: NetworkKey,
+) -> Result<ChallengeQuery<'a>, Error> {
     let mut values = [None; 2];
     gather(query, &["network", "id"], &mut values)?;
     let [wanted, by] = values;
-    network(wanted, &mut texts.network, default_network)?;
-    if let Some(text) = by {
-        intake::id(Some(query::decode(text, &mut texts.id).map_err(|_| Error::BadId)?))?;
-    }
-    Ok(())
+    Ok(ChallengeQuery {
+        network: network(wanted, &mut texts.network, default_network)?,
+        id: id(by, &mut texts.id)?,
+    })
 }
 
 /// Finds the parameters of these names, still encoded. Others are ignored.
@@ -84,6 +86,11 @@ fn network(text: Option<&str>, buffer: &mut [u8], default: NetworkKey) -> Result
     intake::network(Some(name), default)
 }
 
+fn id<'a>(text: Option<&'a str>, buffer: &'a mut [u8]) -> Result<Option<PeerId<'a>>, Error> {
+    let decoded = text.map(|text| query::decode(text, buffer)).transpose().map_err(|_| Error::BadId)?;
+    intake::id(decoded)
+}
+
 /// 1..=50 in decimal, without sign or leading zero.
 fn limit(text: &str) -> Result<usize, Error> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
@@ -94,7 +101,6 @@ fn limit(text: &str) -> Result<usize, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::PeerId;
 
     const DEFAULT: NetworkKey = NetworkKey([7; 20]);
 
@@ -105,19 +111,20 @@ mod tests {
     #[test]
     fn all_parameters() {
         let mut texts = Texts::new();
-        let query = "network=ro%6Fm&limit=7&transport=tcp,%75dp&exclude=a%3Ab&unknown=1&unknown=2&&x";
-        let query = peers(query, &mut texts, DEFAULT).unwrap();
+        let query = "network=ro%6Fm&limit=7&transport=tcp,%75dp&exclude=a%3Ab&nonce=0123456789abcdef&unknown=1&unknown=2&&x";
+        let (query, nonce) = peers(query, &mut texts, DEFAULT).unwrap();
         assert_eq!((query.network, query.limit), (NetworkKey::of_name("room").unwrap(), 7));
         assert_eq!(query.schemes, ["tcp", "udp"]);
         assert_eq!(query.exclude.map(PeerId::as_str), Some("a:b"));
+        assert_eq!(nonce, Nonce::parse("0123456789abcdef"));
     }
 
     #[test]
     fn no_parameters() {
         let mut texts = Texts::new();
-        let query = peers("", &mut texts, DEFAULT).unwrap();
+        let (query, nonce) = peers("", &mut texts, DEFAULT).unwrap();
         assert_eq!((query.network, query.limit), (DEFAULT, 50));
-        assert!(query.schemes.is_empty() && query.exclude.is_none());
+        assert!(query.schemes.is_empty() && query.exclude.is_none() && nonce.is_none());
     }
 
     #[test]
@@ -135,12 +142,23 @@ mod tests {
         assert_eq!(word("network=%ff"), Err("bad_network"));
         assert_eq!(word(&std::format!("network=%61{}", "a".repeat(64))), Err("bad_network"));
         assert_eq!(word("transport=TCP"), Err("bad_request"));
+        assert_eq!(word("nonce=0123"), Err("bad_request"));
         assert_eq!(word("exclude="), Err("bad_id"));
         assert_eq!(word("exclude=%20"), Err("bad_id"));
-        let challenge = |query| challenge(query, &mut Texts::new(), DEFAULT).map_err(|e| e.meaning().word);
-        assert_eq!(challenge(""), Ok(()));
-        assert_eq!(challenge("id=n1&network=room"), Ok(()));
-        assert_eq!(challenge("id=n%201"), Err("bad_id"));
-        assert_eq!(challenge("network=a%20b"), Err("bad_network"));
+    }
+
+    #[test]
+    fn what_a_challenge_is_for() {
+        let mut texts = Texts::new();
+        let query = challenge("id=n%31&network=room", &mut texts, DEFAULT).unwrap();
+        assert_eq!(query.id, Some(PeerId::parse("n1").unwrap()));
+        assert_eq!(query.network, NetworkKey::of_name("room").unwrap());
+        let word = |query| {
+            let mut texts = Texts::new();
+            challenge(query, &mut texts, DEFAULT).map(drop).map_err(|e| e.meaning().word)
+        };
+        assert_eq!(word(""), Ok(()));
+        assert_eq!(word("id=n%201"), Err("bad_id"));
+        assert_eq!(word("network=a%20b"), Err("bad_network"));
     }
 }

@@ -4,6 +4,7 @@ use super::bodies;
 use super::output::{Content, Response, Sharing};
 use crate::engine::Error;
 use crate::wire::http::Reject;
+use crate::wire::pow::Challenge;
 use crate::wire::{Full, Writer};
 
 /// Why a request is refused, as HTTP says it.
@@ -39,13 +40,26 @@ impl Refusal {
     /// # Errors
     /// [`Full`] if it does not fit.
     pub(super) fn emit(&self, out: &mut Writer<'_>) -> Result<Response, Full> {
-        bodies::put_error(out, self)?;
+        self.emit_with(None, out)
+    }
+
+    /// The same, with the work that would be enough.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub(super) fn emit_with(
+        &self,
+        challenge: Option<&Challenge>,
+        out: &mut Writer<'_>,
+    ) -> Result<Response, Full> {
+        bodies::put_error(out, self, challenge)?;
         Ok(Response {
             status: self.status,
             content: Content::Json,
             allow: self.allow,
             retry_after_s: self.retry_after_s,
             sharing: self.sharing,
+            signature: None,
         })
     }
 }
@@ -68,7 +82,7 @@ impl From<Error> for Refusal {
             Error::RateLimited { retry_after_s } => Some(retry_after_s),
             _ => None,
         };
-        let unregistered = error == Error::TableFull;
+        let unregistered = matches!(error, Error::TableFull | Error::PowRequired(_));
         Self { retry_after_s, unregistered, ..Self::new(meaning.status, meaning.word, meaning.detail) }
     }
 }

@@ -166,5 +166,5 @@ pub(super) const fn describe(route: Option<Route>) -> Response {
         Some(route) if route.takes_a_body() => (route.methods(), Sharing::Preflight("POST")),
         Some(route) => (route.methods(), Sharing::Preflight("GET, HEAD")),
     };
-    Response { status: 204, content: Content::Nothing, allow: Some(methods), retry_after_s: None, sharing }
+    Response { status: 204, allow: Some(methods), sharing, ..Response::ok(Content::Nothing) }
 }

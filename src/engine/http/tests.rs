@@ -188,7 +188,11 @@ fn small_answers_in_full() {
     let (answer, _) = ask(engine, &get("/.well-known/waypost"));
     assert_eq!(
         body(&answer),
-        format!(r#"{{"servers":[],"bootstrap_id":"{id}","version":"{}"}}"#, bodies::VERSION)
+        format!(
+            r#"{{"servers":[],"bootstrap_id":"{id}","key":"{}","version":"{}"}}"#,
+            "kaiN8S6H8Vit-E08MEDQ01GcETFrzA8RNMRZmepVoTc",
+            bodies::VERSION
+        )
     );
 }
 

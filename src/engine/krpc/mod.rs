@@ -1,10 +1,11 @@
 //! KRPC (BEP 5): the DHT's queries over the peer table and the nodes that are known.
 //!
-//! An answer to an address that has not proved itself is at most three times as long as the query; it holds what fits.
+//! An answer to an address that has not proved itself is at most three times as long as the query; it holds what fits. While
+//! all such answers together are more than [`super::egress`] allows, it is no longer than the query: less is in it, but
+//! the token, with which the asker proves itself, nearly always is.
 
 use heapless::Vec;
 
-use super::ratelimit::Spending;
 use super::request::{ContactsQuery, Families, Transport};
 use super::stats::{DropReason, Kind};
 use super::token::{Token, Use};
@@ -56,7 +57,9 @@ impl Engine<'_> {
             _ => Proof::None,
         };
         let source = Source { addr, port, protocol: Protocol::Krpc, proof };
-        let longest = datagram.len().saturating_mul(BINARY_AMPLIFICATION).min(MAX_KRPC_REPLY_BYTES);
+        let may_be_longer = proof == Proof::Token || self.egress.krpc.has_room(now);
+        let factor = if may_be_longer { BINARY_AMPLIFICATION } else { 1 };
+        let longest = datagram.len().saturating_mul(factor).min(MAX_KRPC_REPLY_BYTES);
         let mut out = Writer::within(out, longest);
         let answer = Answer { transaction: query.transaction, addr, port };
         match self.krpc_query(now, &source, query.method) {
@@ -66,7 +69,13 @@ impl Engine<'_> {
             }
             Err((code, error)) => answer.emit_error(code, error.meaning().word, &mut out),
         }
-        .map_err(|Full| DropReason::Unproven)?;
+        .map_err(|Full| if may_be_longer { DropReason::Unproven } else { DropReason::Egress })?;
+        if proof == Proof::None {
+            self.egress.krpc.spend(now, datagram.len(), out.len());
+        }
+        if !may_be_longer {
+            self.stats.count_shortened();
+        }
         if !query.read_only {
             self.dht.meet(addr, port, datagram.len());
         }
@@ -144,11 +153,7 @@ impl Engine<'_> {
         code: u32,
         error: Error,
     ) -> Result<Outcome, (u32, Error)> {
-        self.stats.count_kind(now, Protocol::Krpc, Kind::Malformed);
-        let refused = self.limiter.spend(now, source, Spending::Query).err();
-        let error = refused.unwrap_or(error);
-        self.stats.count_outcome(now, Protocol::Krpc, Some(&error));
-        Err((code, error))
+        Err((code, self.refuse(now, source, Kind::Malformed, error)))
     }
 
     /// Writes what was found, and the nodes that are wanted with it.

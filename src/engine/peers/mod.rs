@@ -8,6 +8,7 @@
 //!   of it one asker may see.
 //! - `networks`: the members of every network, by their reach. `sample`: a random draw from them.
 //! - `groups`: how many peers come from each address prefix. `admission`: who gets a place, and who loses it.
+//! - `tombs`: what is remembered of signed peers that are gone.
 //! - `wheel`: lifetimes. `activity`: how many peers were seen lately.
 //! - `index`, `pool`, `directory`, `members`, `roster`, `ranking`, `part`: what these are made of.
 
@@ -26,6 +27,7 @@ mod reach;
 mod record;
 mod roster;
 mod sample;
+mod tombs;
 mod view;
 mod wheel;
 
@@ -45,13 +47,15 @@ use self::peer::Peer;
 use self::pool::Pool;
 use self::reach::{Direct, Reach};
 use self::record::Far;
+use self::tombs::{TombStorage, Tombs};
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
 use crate::engine::reply::{Contact, Counts};
 use crate::engine::request::ContactsQuery;
 use crate::id::{NetworkKey, PeerId};
-use crate::limits::{EXPIRY_STEPS, MAX_ID_BYTES, MAX_SAMPLE};
+use crate::limits::{EXPIRY_STEPS, MAX_ID_BYTES, MAX_SAMPLE, TOMB_LIVES};
+use crate::record::Seal;
 use crate::rng::{HashKey, Rng};
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -91,6 +95,15 @@ pub struct Record<'a> {
     pub seeding: bool,
     /// The address it was announced from.
     pub source: CanonicalAddr,
+    /// What it is signed with, if it is. It has been verified.
+    pub seal: Option<&'a Seal>,
+}
+
+impl Record<'_> {
+    fn reach(&self) -> Reach {
+        let reach = Reach::of(self.endpoints);
+        if self.seal.is_some() { reach.all_or_nothing() } else { reach }
+    }
 }
 
 /// The admission rule found no place.
@@ -101,10 +114,12 @@ pub struct NoPlace;
 pub struct PeerStorage<const PEERS: usize> {
     peers: [Peer; PEERS],
     far: [Far; PEERS],
+    seals: [Seal; PEERS],
     ids: IndexStorage<PEERS>,
     networks: NetworkStorage<PEERS>,
     groups: GroupStorage<PEERS>,
     wheel: WheelStorage<PEERS>,
+    tombs: TombStorage,
 }
 
 /// The peers of all networks. Every peer has a [`Slot`] while it is in the table.
@@ -112,11 +127,14 @@ pub struct PeerTable<'s> {
     peers: &'s mut [Peer],
     /// The ends of long records.
     far: &'s mut [Far],
+    /// What signed records are signed with.
+    seals: &'s mut [Seal],
     slots: Pool,
     ids: Index<'s>,
     networks: Networks<'s>,
     groups: Groups<'s>,
     wheel: Wheel<'s>,
+    tombs: Tombs<'s>,
     activity: Activity,
     key: HashKey,
     protected: usize,
@@ -130,10 +148,12 @@ impl<const PEERS: usize> PeerStorage<PEERS> {
         Self {
             peers: [Peer::NONE; PEERS],
             far: [Far::EMPTY; PEERS],
+            seals: [Seal::NONE; PEERS],
             ids: IndexStorage::new(),
             networks: NetworkStorage::new(),
             groups: GroupStorage::new(),
             wheel: WheelStorage::new(),
+            tombs: TombStorage::new(),
         }
     }
 }
@@ -155,11 +175,13 @@ impl<'s> PeerTable<'s> {
         Self {
             peers: cut(&mut storage.peers, n),
             far: cut(&mut storage.far, n),
+            seals: cut(&mut storage.seals, n),
             slots: Pool::new(),
             ids: Index::new(&mut storage.ids, n),
             networks: Networks::new(&mut storage.networks, n, key.derive(b"networks")),
             groups: Groups::new(&mut storage.groups, n, key.derive(b"groups")),
             wheel: Wheel::new(&mut storage.wheel, n),
+            tombs: Tombs::new(&mut storage.tombs, key.derive(b"tombs")),
             activity: Activity::new(),
             key: key.derive(b"ids"),
             protected: 0,
@@ -256,6 +278,22 @@ impl<'s> PeerTable<'s> {
         (self.networks.key(peer.network), peer.record.id(), peer.born)
     }
 
+    /// What the peer at `slot` is signed with, if it is.
+    pub fn seal(&self, slot: Slot) -> Option<&Seal> {
+        let seal = self.seals.get(slot.row() as usize);
+        seal.filter(|_| self.peer(slot.row()).signed)
+    }
+
+    /// Takes note that the signed peer at `slot` has signed a record with this number.
+    pub fn set_seq(&mut self, slot: Slot, seq: u64) {
+        self.seals.get_mut(slot.row() as usize).into_iter().for_each(|seal| seal.seq = seq);
+    }
+
+    /// The number of the last record of a signed peer that is gone, as long as that is remembered.
+    pub fn last_seq(&self, now: Instant, network: NetworkKey, id: PeerId<'_>) -> Option<u64> {
+        self.tombs.last_seq(now, network, id)
+    }
+
     /// Registers a peer that is not in the table.
     ///
     /// # Errors
@@ -266,12 +304,14 @@ impl<'s> PeerTable<'s> {
         let slot = self.slots.take(self.peers).ok_or(NoPlace)?;
         let peer = self.peers.get_mut(slot as usize).ok_or(NoPlace)?;
         let far = self.far.get_mut(slot as usize).ok_or(NoPlace)?;
-        let (reach, expires) = (Reach::of(record.endpoints), now.plus_s(record.ttl_s));
+        let (reach, expires) = (record.reach(), now.plus_s(record.ttl_s));
         let tag = tag(&self.key, record.network, record.id);
         (peer.born, peer.seen, peer.expires) = (now, now, expires);
         (peer.source, peer.reach, peer.tag, peer.seeding) = (record.source, reach, tag, record.seeding);
         peer.direct = Direct::of(record.endpoints, reach, record.source);
         peer.record.store(far, record.id, record.endpoints);
+        peer.signed = record.seal.is_some();
+        put_seal(self.seals, slot, record.seal);
         self.ids.insert(tag, slot);
         self.networks.join(self.peers, slot, record.network);
         self.enrol(slot, origin.as_ref());
@@ -294,10 +334,16 @@ impl<'s> PeerTable<'s> {
         let (was_due, expires) = (peer.expires, now.plus_s(record.ttl_s));
         (peer.seen, peer.expires) = (now, expires);
         let mut reach = peer.reach;
-        if moved || !peer.record.endpoints(far).eq(record.endpoints.iter().copied()) {
-            reach = Reach::of(record.endpoints);
+        if moved
+            || peer.signed
+            || record.seal.is_some()
+            || !peer.record.endpoints(far).eq(record.endpoints.iter().copied())
+        {
+            reach = record.reach();
             peer.direct = Direct::of(record.endpoints, reach, record.source);
             peer.record.store(far, record.id, record.endpoints);
+            peer.signed = record.seal.is_some();
+            put_seal(self.seals, slot, record.seal);
         }
         if (reach, record.seeding) != (peer.reach, peer.seeding) {
             self.networks.leave_set(self.peers, slot);
@@ -316,7 +362,14 @@ impl<'s> PeerTable<'s> {
     pub fn remove(&mut self, slot: Slot) {
         let slot = slot.row();
         self.touch(slot);
-        let &Peer { seen, tag, .. } = self.peer(slot);
+        let &Peer { seen, tag, expires, signed, network, .. } = self.peer(slot);
+        if signed {
+            let until = expires.plus_ms(expires.ms_since(seen).saturating_mul(TOMB_LIVES));
+            let network = self.networks.key(network);
+            if let (Some(peer), Some(seal)) = (self.peers.get(slot as usize), self.seals.get(slot as usize)) {
+                self.tombs.bury(network, peer.record.id(), seal.seq, until);
+            }
+        }
         self.activity.forget(seen);
         self.ids.remove(tag, slot);
         self.networks.leave(self.peers, slot);
@@ -338,7 +391,8 @@ impl<'s> PeerTable<'s> {
 
     fn view_for(&self, slot: Slot, now: Instant, viewer: Viewer, schemes: &[&str]) -> Option<PeerView<'_>> {
         let peer = self.peers.get(slot.row() as usize)?;
-        PeerView::new(peer, self.far.get(slot.row() as usize)?, now, viewer, schemes)
+        let (far, seal) = (self.far.get(slot.row() as usize)?, self.seals.get(slot.row() as usize)?);
+        PeerView::new(peer, far, seal, now, viewer, schemes)
     }
 
     /// One address of the peer at `slot`, which must have been drawn for `viewer`: of its first endpoint of the wanted
@@ -410,6 +464,13 @@ impl<'s> PeerTable<'s> {
 
     fn peer(&self, slot: u32) -> &Peer {
         self.peers.get(slot as usize).unwrap_or(&Peer::NONE)
+    }
+}
+
+/// Stores what the record at `slot` is signed with. What is not signed leaves the memory alone.
+fn put_seal(seals: &mut [Seal], slot: u32, seal: Option<&Seal>) {
+    if let (Some(place), Some(seal)) = (seals.get_mut(slot as usize), seal) {
+        *place = *seal;
     }
 }
 

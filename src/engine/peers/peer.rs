@@ -41,6 +41,8 @@ pub(super) struct Peer {
     pub(super) protected: bool,
     /// It has all there is to have.
     pub(super) seeding: bool,
+    /// Its record is signed.
+    pub(super) signed: bool,
 
     pub(super) record: Near,
 
@@ -69,6 +71,7 @@ impl Peer {
         reach: Reach::NONE,
         protected: false,
         seeding: false,
+        signed: false,
         record: Near::EMPTY,
         born: Instant::START,
         source: CanonicalAddr::ZERO,

@@ -11,7 +11,8 @@ use crate::addr::CanonicalAddr;
 use crate::engine::request::{ContactsQuery, PeersQuery};
 use crate::id::NetworkKey;
 use crate::limits::{
-    MAX_SAMPLE, SAMPLE_EXAMINED_AT_LEAST, SAMPLE_EXAMINED_PER_PEER, SAMPLE_PER_NARROW, SAMPLE_PER_WIDE,
+    MAX_SAMPLE, MIN_STABLE_SAMPLE, SAMPLE_EXAMINED_AT_LEAST, SAMPLE_EXAMINED_PER_PEER, SAMPLE_PER_NARROW,
+    SAMPLE_PER_WIDE,
 };
 use crate::rng::{Burst, Rng};
 use crate::time::Instant;
@@ -71,6 +72,51 @@ impl PeerTable<'_> {
         let wanted = Wanted { now, viewer, excluded: exclude, schemes: &[] };
         let classes = viewer.classes_of(query.families);
         self.draw(&self.networks.population(network, classes), query.limit, &wanted, rng)
+    }
+
+    /// Those that one client network is shown under `--stable-samples`: the share of the query's network that a draw with
+    /// this generator finds, less what the query does not want. Whatever is asked for, by whatever protocol, it is of the
+    /// same few, so that asking again and otherwise shows nothing more.
+    pub fn stable_sample(
+        &self,
+        now: Instant,
+        query: &PeersQuery<'_>,
+        viewer: CanonicalAddr,
+        rng: &mut Rng,
+    ) -> Slots {
+        let viewer = Viewer::new(viewer);
+        let mut slots = self.draw_share(now, query.network, viewer, rng);
+        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
+        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes };
+        slots.retain(|slot| self.is_wanted(*slot, self.peer(slot.row()), &wanted));
+        slots.truncate(query.limit);
+        slots
+    }
+
+    /// The same of peers that have an address of the query's families that `viewer` may see.
+    pub fn stable_contacts(
+        &self,
+        now: Instant,
+        network: NetworkKey,
+        query: ContactsQuery,
+        viewer: CanonicalAddr,
+        exclude: Option<Slot>,
+        rng: &mut Rng,
+    ) -> Slots {
+        let viewer = Viewer::new(viewer);
+        let mut slots = self.draw_share(now, network, viewer, rng);
+        slots.retain(|slot| Some(*slot) != exclude && self.contact(*slot, viewer, query).is_some());
+        slots.truncate(query.limit);
+        slots
+    }
+
+    /// Draws a quarter of the peers of `network` that `viewer` may see, but at least [`MIN_STABLE_SAMPLE`].
+    fn draw_share(&self, now: Instant, network: NetworkKey, viewer: Viewer, rng: &mut Rng) -> Slots {
+        let Some(network) = self.networks.find(network) else { return Slots::new() };
+        let population = self.networks.population(network, viewer.classes());
+        let share = population.len().div_ceil(4) as usize;
+        let wanted = Wanted { now, viewer, excluded: None, schemes: &[] };
+        self.draw(&population, share.max(MIN_STABLE_SAMPLE), &wanted, rng)
     }
 
     fn draw(&self, population: &Population, limit: usize, wanted: &Wanted<'_>, rng: &mut Rng) -> Slots {

@@ -8,6 +8,7 @@ use crate::engine::reply::Contact;
 use crate::engine::request::{Families, Transport};
 use crate::id::PeerId;
 use crate::limits::MAX_ENDPOINTS;
+use crate::record::Seal;
 use crate::time::Instant;
 
 const _: () = assert!(MAX_ENDPOINTS <= 8, "the endpoints shown are marked in the bits of one byte");
@@ -20,6 +21,8 @@ pub struct PeerView<'t> {
     pub seen: Instant,
     /// Seconds since then.
     pub age_s: u64,
+    /// What its record is signed with, if it is.
+    pub seal: Option<&'t Seal>,
     endpoints: Endpoints<'t>,
     /// Bit `n` is set if endpoint number `n` is shown.
     shown: u8,
@@ -27,10 +30,11 @@ pub struct PeerView<'t> {
 
 impl<'t> PeerView<'t> {
     /// The view of `peer`; `None` if it has no endpoint that `viewer` may see, of a scheme in `schemes` if there are
-    /// any.
+    /// any. A signed peer is shown whole or not at all: what is left out could not be verified.
     pub(super) fn new(
         peer: &'t Peer,
         far: &'t Far,
+        seal: &'t Seal,
         now: Instant,
         viewer: Viewer,
         schemes: &[&str],
@@ -41,11 +45,15 @@ impl<'t> PeerView<'t> {
         };
         let endpoints = peer.record.endpoints(far);
         let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
-        let shown = bits.fold(0, |shown, (_, n)| shown | 1u8.wrapping_shl(n));
+        let mut shown = bits.fold(0, |shown, (_, n)| shown | 1u8.wrapping_shl(n));
+        if peer.signed && shown != 0 {
+            shown = if sees_all { u8::MAX } else { 0 };
+        }
         (shown != 0).then(|| Self {
             id: peer.record.id(),
             seen: peer.seen,
             age_s: now.s_since(peer.seen),
+            seal: peer.signed.then_some(seal),
             endpoints,
             shown,
         })

@@ -58,6 +58,12 @@ impl Gate {
         Self { rate: Gcra::new(interval_us, if sixth > 64 { sixth } else { 64 }), due_us: 0 }
     }
 
+    /// Passes `n` a second, all of them at once if need be.
+    pub fn per_second(n: u32) -> Self {
+        let n = u64::from(n);
+        Self { rate: Gcra::new(1_000_000_u64.checked_div(n).unwrap_or(0), n), due_us: 0 }
+    }
+
     /// Asks for one pass.
     ///
     /// # Errors
@@ -70,6 +76,19 @@ impl Gate {
             }
             Err(wait_us) => Err(u32::try_from(wait_us.div_ceil(1_000_000)).unwrap_or(u32::MAX)),
         }
+    }
+
+    /// How much of what may pass at once has passed lately, in percent, 0..=100: 0 when nothing has passed for long, 100
+    /// when nothing more passes.
+    pub fn taken_percent(&self, now: Instant) -> u64 {
+        let owed_us = self.due_us.saturating_sub(now.as_ms().saturating_mul(1000));
+        let percent = owed_us.saturating_mul(100).checked_div(self.rate.tolerance_us);
+        percent.unwrap_or(0).min(100)
+    }
+
+    /// Takes a pass back that was not used.
+    pub const fn give_back(&mut self) {
+        self.due_us = self.due_us.saturating_sub(self.rate.interval_us);
     }
 }
 
@@ -143,6 +162,10 @@ mod tests {
                 })
                 .sum();
             assert!(passed.abs_diff(a_minute) <= a_minute / 1000, "{capacity}: {passed}");
+            let later = Instant::from_s(1000);
+            let unused = (0..100_000).take_while(|_| gate.pass(later).map(|()| gate.give_back()).is_ok());
+            assert_eq!(unused.count(), 100_000, "{capacity}");
+            assert_eq!((0..100_000).take_while(|_| gate.pass(later).is_ok()).count(), burst, "{capacity}");
         }
     }
 }

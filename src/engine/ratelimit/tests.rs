@@ -103,6 +103,50 @@ fn wider_prefixes_have_more_but_not_without_end() {
 }
 
 #[test]
+fn every_level_admits_at_its_exact_time() {
+    let v4 = |bits: u32| CanonicalAddr::new(Ipv4Addr::from(0x1401_0000 | bits).into());
+    let v6 = |bits: u128| CanonicalAddr::new(Ipv6Addr::from(0x2a00_u128 << 112 | bits).into());
+    // Hosts of one prefix that share no narrower one for long, and how many times a host's allowance it has.
+    type Hosts = Box<dyn Fn(u32) -> CanonicalAddr>;
+    let cases = |spending| -> [(&'static str, Hosts, u64); 7] {
+        let [narrow, wide] = if spending == Spending::Query { [32, 256] } else { [8, 64] };
+        [
+            ("v4 /32", Box::new(move |_| v4(7)), 1),
+            ("v4 /24", Box::new(move |n| v4(n % 256)), narrow),
+            ("v4 /16", Box::new(move |n| v4(n % 65_536)), wide),
+            ("v6 /64", Box::new(move |n| v6(n.into())), 1),
+            ("v6 /56", Box::new(move |n| v6(u128::from(n % 256) << 64)), 2),
+            ("v6 /48", Box::new(move |n| v6(u128::from(n % 256) << 72)), 4),
+            ("v6 /32", Box::new(move |n| v6(u128::from(n % 65_536) << 80)), 64),
+        ]
+    };
+    for proof in [Proof::None, Proof::Token, Proof::Tcp] {
+        for (spending, per_minute) in [(Spending::Query, 60), (Spending::Announce, 30)] {
+            for (name, host, factor) in cases(spending) {
+                let mut memory = storage::<16_384>();
+                let limiter = &mut limiter(&mut memory);
+                let mut next = 0;
+                // Everybody of the prefix tries, once each; how many pass.
+                let mut passed = |ms, tries: u32| {
+                    let now = Instant::from_s(9).plus_ms(ms);
+                    let hosts = (next..next + tries).map(&host);
+                    next += tries;
+                    hosts.filter(|&addr| limiter.spend(now, &source(addr, proof), spending).is_ok()).count()
+                };
+                let allowance = per_minute * factor;
+                let named = format!("{name} {spending:?} {proof:?}");
+                assert_eq!(passed(0, 20_000) as u64, allowance, "{named}");
+                for n in 1..=10_u64 {
+                    let due_ms = (n * 60_000).div_ceil(allowance);
+                    assert_eq!(passed(due_ms - 1, 300), 0, "{named}: the {n}th before its time");
+                    assert_eq!(passed(due_ms, 300), 1, "{named}: the {n}th in its time");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_refused_request_costs_nothing_at_any_level() {
     let mut memory = storage::<16_384>();
     let limiter = &mut limiter(&mut memory);

@@ -5,6 +5,7 @@ use crate::engine::request::{Families, Transport};
 use crate::engine::token::{TOKEN_TEXT_BYTES, Token};
 use crate::engine::{Error, Registration, Source};
 use crate::id::PeerId;
+use crate::limits::CHALLENGE_LIFE_S;
 use crate::time::Instant;
 use crate::wire::json::{MessageKind, UdpMessage};
 use crate::wire::{Full, Writer};
@@ -98,6 +99,15 @@ impl Call<'_> {
         }
         out.put_str(r#","error":""#)?;
         out.put_str(error.meaning().word)?;
+        if let Error::PowRequired(challenge) = error {
+            out.put_str(r#"","challenge":""#)?;
+            out.put_str(challenge.as_str())?;
+            out.put_str(r#"","difficulty":"#)?;
+            out.put_decimal(challenge.difficulty.into())?;
+            out.put_str(r#","expires":"#)?;
+            out.put_decimal(CHALLENGE_LIFE_S.into())?;
+            return out.put_str("}");
+        }
         out.put_str(r#""}"#)
     }
 

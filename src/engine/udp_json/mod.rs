@@ -7,7 +7,7 @@
 //! Without one:
 //!
 //! - `ping` gets a `pong`, with `server_id` and `you` if they fit;
-//! - `find_peers` with a `pad` gets as many peers as fit, and a token;
+//! - `find_peers` with a `pad` gets as many peers as fit, and a token; over the limit the token alone;
 //! - everything else gets a token, and nothing is changed;
 //! - what does not fit is silence.
 //!
@@ -79,7 +79,7 @@ impl Engine<'_> {
             (MessageKind::Ping, _) => self.ping(call, out),
             (MessageKind::FindPeers, Proof::None) if call.message.padded => {
                 self.find_peers(call, out).or_else(|trouble| match trouble {
-                    Trouble::Full => {
+                    Trouble::Full | Trouble::Refused(Error::RateLimited { .. }) => {
                         out.rewind(0);
                         Ok(call.emit_token(out)?)
                     }
@@ -132,12 +132,9 @@ impl Engine<'_> {
         }
     }
 
-    /// Counts a request that is refused before the engine has seen it.
+    /// Charges and counts a request that is no proper one.
     fn taken_in<T>(&mut self, call: &Call<'_>, kind: Kind, request: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &request {
-            self.stats.count_refused(call.now, Protocol::UdpJson, kind, error);
-        }
-        request
+        request.map_err(|error| self.refuse(call.now, &call.source, kind, error))
     }
 }
 
@@ -163,7 +160,6 @@ fn announce_of<'a>(
     source: &Source,
     own: &'a AddressId,
 ) -> Result<Announce<'a>, Error> {
-    intake::unsigned(body.signed)?;
     let port = body.port.unwrap_or(source.port);
     Ok(Announce {
         network: intake::network(body.network, default_network)?,
@@ -175,6 +171,8 @@ fn announce_of<'a>(
         ttl_s: intake::ttl_s(body.ttl_s),
         seeding: false,
         owner: None,
+        seal: body.seal,
+        work: body.work,
     })
 }
 
@@ -184,11 +182,11 @@ fn leave_of<'a>(
     default_network: NetworkKey,
     own: &'a AddressId,
 ) -> Result<Leave<'a>, Error> {
-    intake::unsigned(body.signed)?;
     Ok(Leave {
         network: intake::network(body.network, default_network)?,
         id: intake::id(body.peer_id)?.unwrap_or(own.id()),
         owner: None,
+        seal: body.seal,
     })
 }
 

@@ -229,7 +229,11 @@ fn refusals_have_words() {
             r#","endpoints":[]"#,
             r#"{"type":"ack","id":"m1","registered":false,"error":"bad_endpoint"}"#,
         ),
-        ("announce", r#","sig":"x""#, r#"{"type":"ack","id":"m1","registered":false,"error":"unsupported"}"#),
+        (
+            "announce",
+            r#","sig":"x""#,
+            r#"{"type":"ack","id":"m1","registered":false,"error":"bad_signature"}"#,
+        ),
         ("leave", r#","network":9"#, r#"{"type":"ack","id":"m1","registered":false,"error":"bad_network"}"#),
     ] {
         assert_eq!(ask_proven(engine, CLIENT, kind, rest), answer, "{kind} {rest}");

@@ -78,9 +78,7 @@ impl Engine<'_> {
             (3, _) => Ok(Event::Stopped),
             _ => Err(Error::BadRequest("event must be in 0..=4")),
         };
-        let event = event.inspect_err(|error| {
-            self.stats.count_refused(now, Protocol::UdpTracker, Kind::Announce, error);
-        })?;
+        let event = event.map_err(|error| self.refuse(now, source, Kind::Announce, error))?;
         let id = AddressId::of(source.addr, announce.port);
         let network = NetworkKey(announce.info_hash);
         let life_s = self.settings.tracker_life_s();
@@ -118,8 +116,7 @@ impl Engine<'_> {
     ) -> Result<(), Error> {
         let Some((&first, others)) = info_hashes.split_first() else {
             let error = Error::BadRequest("a scrape must name an info-hash");
-            self.stats.count_refused(now, Protocol::UdpTracker, Kind::Scrape, &error);
-            return Err(error);
+            return Err(self.refuse(now, source, Kind::Scrape, error));
         };
         let counts = self.count(now, source, NetworkKey(first))?;
         // All fits: seventy-four networks are 896 bytes.

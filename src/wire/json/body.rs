@@ -18,8 +18,30 @@ pub struct AnnounceBody<'a> {
     pub ttl_s: Option<u64>,
     /// The token of the registration.
     pub token: Option<&'a str>,
-    /// Whether it has any part of a signature.
-    pub signed: bool,
+    /// The work for it.
+    pub work: Option<Work<'a>>,
+    /// What it is signed with.
+    pub seal: Option<SealText<'a>>,
+}
+
+/// Work done for an announce: its `pow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work<'a> {
+    /// The challenge.
+    pub challenge: &'a str,
+    /// What solves it.
+    pub nonce: u64,
+}
+
+/// `key`, `seq` and `sig` of an announce or a leave: a seal as text, not yet verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealText<'a> {
+    /// The public key.
+    pub key: &'a str,
+    /// The version of the record.
+    pub seq: u64,
+    /// The signature.
+    pub sig: &'a str,
 }
 
 /// `POST /leave`.
@@ -31,8 +53,8 @@ pub struct LeaveBody<'a> {
     pub network: Option<&'a str>,
     /// The token of the registration.
     pub token: Option<&'a str>,
-    /// Whether it has any part of a signature.
-    pub signed: bool,
+    /// What it is signed with.
+    pub seal: Option<SealText<'a>>,
 }
 
 /// `POST /hello`.
@@ -46,6 +68,8 @@ pub struct HelloBody<'a> {
     pub version: Option<&'a str>,
     /// In which network.
     pub network: Option<&'a str>,
+    /// Wants the answer signed, and makes its signature a new one.
+    pub nonce: Option<&'a str>,
 }
 
 /// What every datagram has. The fields that depend on its type are read once it is known who sent it.
@@ -101,8 +125,10 @@ pub struct UdpAnnounceBody<'a> {
     pub network: Option<&'a str>,
     /// Life wanted, in seconds.
     pub ttl_s: Option<u64>,
-    /// Whether it has any part of a signature.
-    pub signed: bool,
+    /// The work for it.
+    pub work: Option<Work<'a>>,
+    /// What it is signed with.
+    pub seal: Option<SealText<'a>>,
 }
 
 impl<'a> AnnounceBody<'a> {
@@ -118,7 +144,8 @@ impl<'a> AnnounceBody<'a> {
             network: object.text(Field::Network)?,
             ttl_s: object.number(Field::Ttl)?,
             token: object.text(Field::Token)?,
-            signed: is_signed(&object),
+            work: work(&object)?,
+            seal: seal(&object)?,
         })
     }
 }
@@ -134,7 +161,7 @@ impl<'a> LeaveBody<'a> {
             id: one_of(&object, Field::Id, Field::ClientId)?,
             network: object.text(Field::Network)?,
             token: object.text(Field::Token)?,
-            signed: is_signed(&object),
+            seal: seal(&object)?,
         })
     }
 }
@@ -151,6 +178,7 @@ impl<'a> HelloBody<'a> {
             supports: object.texts(Field::Supports)?,
             version: object.text(Field::Version)?,
             network: object.text(Field::Network)?,
+            nonce: object.text(Field::Nonce)?,
         })
     }
 }
@@ -205,7 +233,8 @@ impl<'a> UdpMessage<'a> {
             endpoints: self.object.texts(Field::Endpoints)?,
             network: self.object.text(Field::Network)?,
             ttl_s: self.object.number(Field::Ttl)?,
-            signed: is_signed(&self.object),
+            work: work(&self.object)?,
+            seal: seal(&self.object)?,
         })
     }
 }
@@ -218,8 +247,22 @@ fn one_of<'a>(object: &Object<'a>, name: Field, other: Field) -> Result<Option<&
     }
 }
 
-fn is_signed(object: &Object<'_>) -> bool {
-    [Field::Key, Field::Seq, Field::Sig].into_iter().any(|part| object.has(part))
+/// The work in an announce: an object of a challenge and a nonce.
+fn work<'a>(object: &Object<'a>) -> Result<Option<Work<'a>>, Error> {
+    let Some(pow) = object.object(Field::Pow)? else { return Ok(None) };
+    match (pow.text(Field::Challenge), pow.number(Field::Nonce)) {
+        (Ok(Some(challenge)), Ok(Some(nonce))) => Ok(Some(Work { challenge, nonce })),
+        _ => Err(Error::Field(Field::Pow)),
+    }
+}
+
+/// The parts of a signature: all, or none.
+fn seal<'a>(object: &Object<'a>) -> Result<Option<SealText<'a>>, Error> {
+    match (object.text(Field::Key)?, object.number(Field::Seq)?, object.text(Field::Sig)?) {
+        (None, None, None) => Ok(None),
+        (Some(key), Some(seq), Some(sig)) => Ok(Some(SealText { key, seq, sig })),
+        _ => Err(Error::Field(Field::Sig)),
+    }
 }
 
 #[cfg(test)]
@@ -230,12 +273,13 @@ mod tests {
     fn a_full_announce() {
         let body = AnnounceBody::parse(
             br#"{"id":"n1","client_id":"n1","endpoints":["tcp://:1","udp://:2"],"network":"room","ttl":60,
-                "token":"AAAAAAAAAAA","pow":{"challenge":"x","nonce":1},"unknown":[1,{"a":"\ud83d\ude00"}]}"#,
+                "token":"AAAAAAAAAAA","pow":{"challenge":"x","nonce":18446744073709551615},"unknown":[1,{"a":"\ud83d\ude00"}]}"#,
         )
         .unwrap();
         assert_eq!((body.id, body.network, body.token), (Some("n1"), Some("room"), Some("AAAAAAAAAAA")));
         assert_eq!(body.endpoints.unwrap(), ["tcp://:1", "udp://:2"]);
-        assert_eq!((body.ttl_s, body.signed), (Some(60), false));
+        assert_eq!((body.ttl_s, body.seal), (Some(60), None));
+        assert_eq!(body.work, Some(Work { challenge: "x", nonce: u64::MAX }));
     }
 
     #[test]
@@ -244,7 +288,7 @@ mod tests {
         {
             let body = AnnounceBody::parse(document).unwrap();
             assert!(body.id.is_none() && body.endpoints.is_none() && body.network.is_none());
-            assert!(body.ttl_s.is_none() && body.token.is_none() && !body.signed);
+            assert!(body.ttl_s.is_none() && body.token.is_none() && body.seal.is_none());
         }
     }
 
@@ -264,6 +308,15 @@ mod tests {
             (r#"{"ttl":"60"}"#, Field::Ttl),
             (r#"{"ttl":60.0}"#, Field::Ttl),
             (r#"{"token":1}"#, Field::Token),
+            (r#"{"pow":1}"#, Field::Pow),
+            (r#"{"pow":{}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x"}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":"1"}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":-1}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":1.0}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":18446744073709551616}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"\u0078","nonce":1}}"#, Field::Pow),
+            (r#"{"pow":{"challenge":"x","nonce":1,"nonce":2}}"#, Field::Pow),
         ] {
             let error = AnnounceBody::parse(document.as_bytes()).map(drop);
             assert_eq!(error, Err(Error::Field(field)), "{document}");
@@ -271,10 +324,31 @@ mod tests {
     }
 
     #[test]
-    fn any_part_of_a_signature_counts() {
-        for document in [r#"{"key":"k"}"#, r#"{"seq":1}"#, r#"{"sig":"s"}"#, r#"{"key":{"\n":[]}}"#] {
-            assert!(AnnounceBody::parse(document.as_bytes()).unwrap().signed, "{document}");
-            assert!(LeaveBody::parse(document.as_bytes()).unwrap().signed, "{document}");
+    fn a_signature_has_three_parts() {
+        let whole = br#"{"key":"k","seq":7,"sig":"s"}"#;
+        let seal = Some(SealText { key: "k", seq: 7, sig: "s" });
+        assert_eq!(AnnounceBody::parse(whole).unwrap().seal, seal);
+        assert_eq!(LeaveBody::parse(whole).unwrap().seal, seal);
+        for (document, field) in [
+            (r#"{"key":"k"}"#, Field::Sig),
+            (r#"{"seq":1}"#, Field::Sig),
+            (r#"{"sig":"s"}"#, Field::Sig),
+            (r#"{"key":"k","sig":"s"}"#, Field::Sig),
+            (r#"{"key":{"\n":[]}}"#, Field::Key),
+            (r#"{"key":"k","seq":"1","sig":"s"}"#, Field::Seq),
+            (r#"{"key":"k","seq":-1,"sig":"s"}"#, Field::Seq),
+            (r#"{"key":"k","seq":1.0,"sig":"s"}"#, Field::Seq),
+        ] {
+            assert_eq!(
+                AnnounceBody::parse(document.as_bytes()).map(drop),
+                Err(Error::Field(field)),
+                "{document}"
+            );
+            assert_eq!(
+                LeaveBody::parse(document.as_bytes()).map(drop),
+                Err(Error::Field(field)),
+                "{document}"
+            );
         }
     }
 

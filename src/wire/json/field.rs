@@ -3,6 +3,8 @@
 /// A field of a request, named as in the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
+    /// `challenge`: what work was done for.
+    Challenge,
     /// `client_id`: another name for `id`.
     ClientId,
     /// `endpoints`: where a peer can be reached.
@@ -17,12 +19,16 @@ pub enum Field {
     Limit,
     /// `network`: in which network.
     Network,
+    /// `nonce`: what solves a challenge; what makes a signed answer a new one.
+    Nonce,
     /// `pad`: makes a datagram as long as the answer wanted.
     Pad,
     /// `peer_id`: of the peer, over UDP.
     PeerId,
     /// `port`: where a peer can be reached, over UDP.
     Port,
+    /// `pow`: proof of work.
+    Pow,
     /// `seq`: the version of a signed record.
     Seq,
     /// `sig`: the signature of a signed record.
@@ -45,6 +51,7 @@ impl Field {
     /// Its key in the JSON object.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Challenge => "challenge",
             Self::ClientId => "client_id",
             Self::Endpoints => "endpoints",
             Self::Exclude => "exclude",
@@ -52,9 +59,11 @@ impl Field {
             Self::Key => "key",
             Self::Limit => "limit",
             Self::Network => "network",
+            Self::Nonce => "nonce",
             Self::Pad => "pad",
             Self::PeerId => "peer_id",
             Self::Port => "port",
+            Self::Pow => "pow",
             Self::Seq => "seq",
             Self::Sig => "sig",
             Self::Supports => "supports",

@@ -23,7 +23,9 @@ mod body;
 mod field;
 mod scan;
 
-pub use body::{AnnounceBody, HelloBody, LeaveBody, MessageKind, QueryBody, UdpAnnounceBody, UdpMessage};
+pub use body::{
+    AnnounceBody, HelloBody, LeaveBody, MessageKind, QueryBody, SealText, UdpAnnounceBody, UdpMessage, Work,
+};
 pub use field::Field;
 
 use scan::{Scanner, Span, Units};
@@ -131,6 +133,16 @@ impl<'a> Object<'a> {
     /// [`Error::Field`] if it is not written as a whole number (`1.0` and `1e3` are not) or does not fit `T`.
     pub fn number<T: Deserialize<'a>>(&self, field: Field) -> Result<Option<T>, Error> {
         self.decode(field)
+    }
+
+    /// The object in `field`; `None` if it is missing or `null`.
+    ///
+    /// # Errors
+    /// [`Error::Field`] if it is no object, or one with two equal keys.
+    pub fn object(&self, field: Field) -> Result<Option<Self>, Error> {
+        let value = self.value(field).filter(|&value| value != "null");
+        let object = value.map(|value| Self::parse(value.as_bytes()));
+        object.transpose().map_err(|_| Error::Field(field))
     }
 
     /// Whether `field` is a string, of any content.

@@ -66,20 +66,14 @@ pub(super) fn answer(
     let refusal = match tracking {
         Tracking::Announce => match Announced::parse(query) {
             Ok(announced) => announce(now, engine, source, &announced, out)?,
-            Err(error) => refused_unasked(now, engine, Kind::Announce, error),
+            Err(error) => Some(engine.refuse(now, source, Kind::Announce, error)),
         },
         Tracking::Scrape => match parse_scrape(query) {
             Ok(scraped) => scrape(now, engine, source, &scraped, out)?,
-            Err(error) => refused_unasked(now, engine, Kind::Scrape, error),
+            Err(error) => Some(engine.refuse(now, source, Kind::Scrape, error)),
         },
     };
     refusal.map_or(Ok(()), |error| put_failure(error, out))
-}
-
-/// Counts a request that the engine does not see.
-fn refused_unasked(now: Instant, engine: &mut Engine<'_>, kind: Kind, error: Error) -> Option<Error> {
-    engine.stats.count_refused(now, Protocol::HttpTracker, kind, &error);
-    Some(error)
 }
 
 /// Registers or removes the client, and writes others for it; or tells why not.

@@ -288,6 +288,8 @@ fn peers_of_other_protocols_are_there() {
         ttl_s: None,
         seeding: false,
         owner: None,
+        seal: None,
+        work: None,
     };
     let json = source(LEECHER, Protocol::Http);
     engine.handle(Instant::from_s(1000), &json, &Request::Announce(alice));

@@ -5,7 +5,7 @@ use std::format;
 
 use super::*;
 use crate::addr::{Level, Prefix};
-use crate::limits::{MIN_TENURE_S, PLACES_PER_V4_HOST, PLACES_PER_V4_NARROW, PLACES_PER_V6_NARROW};
+use crate::limits::MIN_TENURE_S;
 
 /// How many of `sources` get a place, one new peer each; the first is called `NAME-0`.
 fn admitted(b: &mut Bench, name: &str, sources: impl Iterator<Item = String>) -> usize {
@@ -296,72 +296,4 @@ fn who_has_to_go_is_random() {
     }
     // Six standard deviations of a binomial draw with p = 1/8.
     assert!(evicted.iter().all(|&times| times.abs_diff(500) < 126), "{evicted:?}");
-}
-
-/// What became of the honest, in an attack.
-struct Outcome {
-    established_listed: u32,
-    newcomers_listed: u32,
-    attackers_listed: u32,
-    evictions: u64,
-}
-
-/// 1024 places; 200 honest peers that have been there for two lifetimes, 100 more that join during the attack, all in
-/// prefixes of their own; `flood` announces of new ids, spread evenly over 600 s, from `attacker(n)`.
-fn attack(flood: u32, attacker: impl Fn(u32) -> String) -> Outcome {
-    let b = &mut Bench::new::<1024>(1024, 1);
-    let honest = |n: u32| (format!("honest-{n}"), format!("{}.{}.0.1", 20 + n / 200, n % 200));
-    let announce = |b: &mut Bench, n: u32| {
-        let (id, source) = honest(n);
-        b.try_announce(0, &id, &source, 300, &[PUBLIC]);
-    };
-    let start = b.now;
-    for at_s in [0, 150, 300, 450] {
-        b.now = start.plus_s(at_s);
-        (0..200).for_each(|n| announce(b, n));
-    }
-    let start = b.now.plus_s(1);
-    for n in 0..flood {
-        let elapsed_ms = u64::from(n) * 600_000 / u64::from(flood);
-        let second = u32::try_from(elapsed_ms / 1000).unwrap();
-        if start.plus_ms(elapsed_ms).as_s() != b.now.as_s() {
-            b.now = start.plus_ms(elapsed_ms);
-            b.table.expire(b.now);
-            // Everyone honest announces every 150 s; a newcomer joins every 6 s.
-            (0..200 + second / 6).filter(|n| n % 150 == second % 150).for_each(|n| announce(b, n));
-            if second % 6 == 0 {
-                announce(b, 200 + second / 6);
-            }
-        }
-        b.now = start.plus_ms(elapsed_ms);
-        b.try_announce(0, &format!("a{n}"), &attacker(n), 300, &["tcp://198.51.100.7:1"]);
-    }
-    let is_listed = |b: &mut Bench, n: &u32| b.has(&honest(*n).0);
-    let established_listed = (0..200).filter(|n| is_listed(b, n)).count() as u32;
-    let newcomers_listed = (200..300).filter(|n| is_listed(b, n)).count() as u32;
-    let attackers_listed = b.table.len() as u32 - established_listed - newcomers_listed;
-    Outcome { established_listed, newcomers_listed, attackers_listed, evictions: b.table.evictions() }
-}
-
-#[test]
-fn a_flood_from_one_prefix_gets_its_cap_and_displaces_nobody() {
-    let check = |flood: u32, cap: u32, attacker: &dyn Fn(u32) -> String| {
-        let outcome = attack(flood, attacker);
-        assert_eq!((outcome.established_listed, outcome.newcomers_listed), (200, 100));
-        assert!(outcome.attackers_listed <= cap, "{} of at most {cap}", outcome.attackers_listed);
-        assert_eq!(outcome.evictions, 0);
-    };
-    check(120_000, PLACES_PER_V4_NARROW, &|n| format!("66.6.6.{}", n % 256));
-    check(120_000, PLACES_PER_V6_NARROW, &|n| format!("2001:db8:6:{:x}::{:x}", n % 65_536, n / 65_536));
-    check(20_000, PLACES_PER_V4_HOST, &|_| "66.6.6.6".into());
-    check(50_000, 1024 / 8, &|n| format!("66.6.{}.{}", n / 256 % 256, n % 256));
-}
-
-#[test]
-fn a_flood_from_everywhere_does_not_displace_the_established() {
-    let bots = attack(50_000, |n| format!("{}.{}.0.1", 130 + n % 4600 / 200, n % 200));
-    assert!(bots.established_listed >= 198, "{} of 200", bots.established_listed);
-    let hosts = attack(50_000, |n| format!("{}.{}.0.1", 130 + n % 256 / 200, n % 200));
-    assert!(hosts.established_listed >= 198, "{} of 200", hosts.established_listed);
-    assert!(hosts.newcomers_listed >= 90, "{} of 100", hosts.newcomers_listed);
 }

@@ -150,7 +150,8 @@ fn announce(b: &mut Bench, model: &mut Model, network: u32, id: u32) {
     let parsed: Vec<_> = endpoints.iter().map(|text| Endpoint::parse(text).unwrap()).collect();
     let (name, ttl_s) = (format!("{id}"), 30 + b.rng.below(300));
     let peer = PeerId::parse(&name).unwrap();
-    let record = Record { network: key(network), id: peer, endpoints: &parsed, ttl_s, seeding, source };
+    let record =
+        Record { network: key(network), id: peer, endpoints: &parsed, ttl_s, seeding, source, seal: None };
     match b.table.find(b.now, key(network), peer) {
         Some(slot) => b.table.refresh(b.now, slot, &record),
         None => _ = b.table.insert(b.now, &record, &mut b.rng).expect("there is room"),

@@ -45,6 +45,7 @@ impl Bench {
             ttl_s,
             seeding: false,
             source: addr(source),
+            seal: None,
         };
         match self.table.find(self.now, key(network), id) {
             Some(slot) => {

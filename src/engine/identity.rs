@@ -1,0 +1,193 @@
+//! The server's key: who it is, and how it signs what it says.
+
+use ed25519_compact::{KeyPair, Seed};
+use sha2::{Digest, Sha256};
+
+use super::ratelimit::Gate;
+use crate::id::first_20;
+use crate::limits::{MAX_NONCE_BYTES, SIGNED_REPLIES_PER_S};
+use crate::record::{KEY_BYTES, SIG_BYTES, put_key, put_sig};
+use crate::time::Instant;
+use crate::wire::{Full, Writer, hex};
+
+/// What signed replies begin with, so that a signature is good for nothing else.
+const DOMAIN: &[u8] = b"waypost-reply-1\0";
+
+/// What an [`Identity`] is made of: 32 bytes that nobody else may know.
+#[derive(Clone, Copy)]
+pub struct Secret(pub [u8; 32]);
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What a client sends to be sure that an answer is not an old one: 8 to 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonce {
+    bytes: [u8; MAX_NONCE_BYTES],
+    len: usize,
+}
+
+/// The signature of a reply, and the key that made it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplySignature {
+    key: [u8; KEY_BYTES],
+    sig: [u8; SIG_BYTES],
+}
+
+/// The server's key pair, made when it is first needed.
+pub(super) struct Identity {
+    secret: Secret,
+    made: core::cell::OnceCell<Made>,
+    gate: Gate,
+}
+
+struct Made {
+    pair: KeyPair,
+    bootstrap_id: [u8; 20],
+}
+
+impl Nonce {
+    /// Takes `text` as a nonce. `None` if it is not 16 to 64 hex digits, an even number of them.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+        if !(crate::limits::MIN_NONCE_BYTES..=MAX_NONCE_BYTES).contains(&pairs.len()) {
+            return None;
+        }
+        let mut nonce = Self { bytes: [0; MAX_NONCE_BYTES], len: pairs.len() };
+        for (byte, pair) in nonce.bytes.iter_mut().zip(pairs) {
+            [*byte] = hex::decode(pair)?;
+        }
+        Some(nonce)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl ReplySignature {
+    /// Writes it as the value of a header field.
+    ///
+    /// # Errors
+    /// [`Full`] if it does not fit.
+    pub fn emit(&self, out: &mut Writer<'_>) -> Result<(), Full> {
+        out.put_str("key=")?;
+        put_key(&self.key, out)?;
+        out.put_str(", sig=")?;
+        put_sig(&self.sig, out)
+    }
+}
+
+impl Identity {
+    pub(super) fn new(secret: Secret) -> Self {
+        Self { secret, made: core::cell::OnceCell::new(), gate: Gate::per_second(SIGNED_REPLIES_PER_S) }
+    }
+
+    /// The public key.
+    pub(super) fn key(&self) -> [u8; KEY_BYTES] {
+        *self.made().pair.pk
+    }
+
+    /// The server's id: the first 20 bytes of SHA-256 of its public key.
+    pub(super) fn bootstrap_id(&self) -> [u8; 20] {
+        self.made().bootstrap_id
+    }
+
+    /// Asks whether one more reply may be signed now.
+    ///
+    /// # Errors
+    /// After how many seconds it may.
+    pub(super) fn may_sign(&mut self, now: Instant) -> Result<(), u32> {
+        self.gate.pass(now)
+    }
+
+    /// Signs a reply with this body to a client that has sent `nonce`.
+    pub(super) fn sign(&self, nonce: &Nonce, body: &[u8]) -> ReplySignature {
+        let mut bytes = [0; DOMAIN.len() + MAX_NONCE_BYTES + 32];
+        let mut writer = Writer::new(&mut bytes);
+        // There is room for the longest nonce.
+        let _ = put_signed(nonce, body, &mut writer);
+        let Made { pair, .. } = self.made();
+        ReplySignature { key: *pair.pk, sig: *pair.sk.sign(writer.written(), None) }
+    }
+
+    fn made(&self) -> &Made {
+        self.made.get_or_init(|| {
+            let pair = KeyPair::from_seed(Seed::new(self.secret.0));
+            let bootstrap_id = first_20(&Sha256::digest(*pair.pk));
+            Made { pair, bootstrap_id }
+        })
+    }
+}
+
+/// Writes the bytes that the signature of a reply covers: `waypost-reply-1` and a zero byte, the nonce, and SHA-256 of the
+/// body.
+///
+/// # Errors
+/// [`Full`] if they do not fit.
+pub fn put_signed(nonce: &Nonce, body: &[u8], out: &mut Writer<'_>) -> Result<(), Full> {
+    out.put(DOMAIN)?;
+    out.put(nonce.as_bytes())?;
+    out.put(&Sha256::digest(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_compact::{PublicKey, Signature};
+
+    use super::*;
+
+    fn identity() -> Identity {
+        Identity::new(Secret(core::array::from_fn(|n| n as u8)))
+    }
+
+    #[test]
+    fn the_id_is_made_of_the_key() {
+        let hex: std::string::String =
+            identity().bootstrap_id().iter().map(|byte| std::format!("{byte:02x}")).collect();
+        assert_eq!(hex, "56475aa75463474c0285df5dbf2bcab73da65135");
+    }
+
+    #[test]
+    fn nonces_have_a_length() {
+        for digits in (16..=64).step_by(2) {
+            let text = "0123456789abcdefABCDEF0123456789".repeat(2);
+            let nonce = Nonce::parse(&text[..digits]).unwrap();
+            assert_eq!(nonce.as_bytes().len(), digits / 2);
+            assert_eq!(nonce.as_bytes()[..8], [1, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef]);
+        }
+        for text in ["", "0123456789abcd", "0123456789abcdef0", "0123456789abcdeg", &"0".repeat(66)] {
+            assert_eq!(Nonce::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_good_for_one_nonce_and_one_body() {
+        let (identity, nonce) = (identity(), Nonce::parse("0011223344556677").unwrap());
+        let signed = identity.sign(&nonce, b"body");
+        let verifies = |nonce: &str, body: &[u8]| {
+            let mut bytes = [0; 128];
+            let mut writer = Writer::new(&mut bytes);
+            put_signed(&Nonce::parse(nonce).unwrap(), body, &mut writer).unwrap();
+            PublicKey::new(signed.key).verify(writer.written(), &Signature::new(signed.sig)).is_ok()
+        };
+        assert!(verifies("0011223344556677", b"body"));
+        assert!(!verifies("0011223344556678", b"body"));
+        assert!(!verifies("001122334455667700", b"body"));
+        assert!(!verifies("0011223344556677", b"bodY"));
+    }
+
+    #[test]
+    fn signing_is_limited() {
+        let mut identity = identity();
+        let at_once = (0..1000).take_while(|_| identity.may_sign(Instant::START).is_ok()).count();
+        assert_eq!(at_once, SIGNED_REPLIES_PER_S as usize);
+        assert_eq!(identity.may_sign(Instant::START), Err(1));
+        let later = (0..1000).take_while(|_| identity.may_sign(Instant::from_s(10)).is_ok()).count();
+        assert_eq!(later, SIGNED_REPLIES_PER_S as usize);
+    }
+}
