@@ -97,8 +97,10 @@ pub const TOMBS: usize = 1024;
 pub const TOMBS_PER_SET: usize = 4;
 /// For how many of its lifetimes a signed peer is remembered when it is gone.
 pub const TOMB_LIVES: u64 = 2;
-/// Replies signed a second over all clients, and at once: a signature takes a small router some 10 ms.
-pub const SIGNED_REPLIES_PER_S: u32 = 20;
+/// Replies signed a second over all clients: a signature takes a small router some 15 ms.
+pub const SIGNED_REPLIES_PER_S: u32 = 10;
+/// Replies signed at once.
+pub const SIGNED_REPLIES_AT_ONCE: u32 = 30;
 /// Shortest nonce of a signed reply, in bytes.
 pub const MIN_NONCE_BYTES: usize = 8;
 /// Longest nonce of a signed reply, in bytes.

@@ -75,7 +75,12 @@ impl Engine<'_> {
         let slot = match found {
             Some(slot) => {
                 match &seal {
-                    Some(seal) => check_newer(seal, self.peers.seal(slot).map(|stored| stored.seq))?,
+                    Some(seal) => {
+                        // Whoever has the id without a signature covers up no older record of its key.
+                        let stored = self.peers.seal(slot).map(|stored| stored.seq);
+                        let buried = || self.peers.last_seq(now, announce.network, announce.id);
+                        check_newer(seal, stored.or_else(buried))?;
+                    }
                     None => self.check_owner(source.addr, slot, announce.owner)?,
                 }
                 self.verify(record.seal, announce.network, &endpoints)?;
