@@ -1,10 +1,8 @@
 //! Names of peers and of networks.
 
-use sha2::{Digest, Sha256};
-
 use crate::addr::CanonicalAddr;
 use crate::limits::{MAX_ID_BYTES, MAX_NETWORK_NAME_BYTES};
-use crate::wire::{Full, Writer};
+use crate::wire::{Full, Writer, sha256};
 
 /// Longest id made of an address, in bytes: 39 of an IPv6 address, a colon, and 5 digits.
 const MAX_ADDRESS_ID_BYTES: usize = 45;
@@ -100,7 +98,7 @@ impl NetworkKey {
         if let Some(raw) = crate::wire::hex::decode::<20>(name.as_bytes()) {
             return Ok(Self(raw));
         }
-        Ok(Self(first_20(&Sha256::digest(name.as_bytes()))))
+        Ok(Self(first_20(&sha256::digest(&[name.as_bytes()]))))
     }
 }
 

@@ -3,14 +3,12 @@
 //! The key makes the id, and the signature covers the network, a sequence number and the endpoints as text. A client checks
 //! what a server hands out with the same [`Seal::verify`] that the server used.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
-use sha2::{Digest, Sha256};
 
 use crate::endpoint::Endpoint;
 use crate::id::{NetworkKey, PeerId, first_20};
 use crate::limits::{MAX_ENDPOINT_BYTES, MAX_ENDPOINTS};
-use crate::wire::{Full, Writer, hex};
+use crate::wire::{Full, Writer, base64url, hex, sha256};
 
 /// Length of a public key, in bytes.
 pub const KEY_BYTES: usize = 32;
@@ -50,14 +48,14 @@ impl Seal {
     /// Takes `text` as a public key. `None` if it is not base64url of the right length in canonical form.
     pub fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
         let mut key = [0; KEY_BYTES];
-        decode(text, &mut key).then_some(key)
+        base64url::decode(text, &mut key).then_some(key)
     }
 
     /// Takes texts as a seal. `None` if one is not base64url of the right length in canonical form, or `seq` is 2^53 or
     /// more.
     pub fn parse(key: &str, seq: u64, sig: &str) -> Option<Self> {
         let mut seal = Self { seq, key: Self::parse_key(key)?, ..Self::NONE };
-        (decode(sig, &mut seal.sig) && seq < SEQ_END).then_some(seal)
+        (base64url::decode(sig, &mut seal.sig) && seq < SEQ_END).then_some(seal)
     }
 
     /// Makes the seal of a record with these endpoints in `network`, or without any that of a peer which leaves. The key
@@ -84,6 +82,7 @@ impl Seal {
 
     /// Whether the seal is that of a record with these endpoints in `network`. Keys of small order and signatures that are
     /// not in their one canonical form are refused, so that nobody can make a second seal of one.
+    #[inline(never)]
     pub fn verify<'e>(&self, network: NetworkKey, endpoints: impl IntoIterator<Item = Endpoint<'e>>) -> bool {
         let mut bytes = [0; MAX_SIGNED_BYTES];
         let mut writer = Writer::new(&mut bytes);
@@ -115,7 +114,7 @@ impl KeyId {
     /// The id that `key` makes.
     pub fn of(key: &[u8; KEY_BYTES]) -> Self {
         let mut text = [0; 40];
-        let digits = first_20(&Sha256::digest(key)).into_iter().flat_map(hex::encode);
+        let digits = first_20(&sha256::digest(&[key])).into_iter().flat_map(hex::encode);
         text.iter_mut().zip(digits).for_each(|(to, from)| *to = from);
         Self(text)
     }
@@ -163,7 +162,7 @@ pub fn put_signed<'e>(
 /// # Errors
 /// [`Full`] if it does not fit.
 pub fn put_key(key: &[u8; KEY_BYTES], out: &mut Writer<'_>) -> Result<(), Full> {
-    put_base64(key, &mut [0; KEY_TEXT_BYTES], out)
+    base64url::put(key, out)
 }
 
 /// Writes a signature as text.
@@ -171,17 +170,7 @@ pub fn put_key(key: &[u8; KEY_BYTES], out: &mut Writer<'_>) -> Result<(), Full> 
 /// # Errors
 /// [`Full`] if it does not fit.
 pub fn put_sig(sig: &[u8; SIG_BYTES], out: &mut Writer<'_>) -> Result<(), Full> {
-    put_base64(sig, &mut [0; SIG_TEXT_BYTES], out)
-}
-
-fn put_base64(bytes: &[u8], text: &mut [u8], out: &mut Writer<'_>) -> Result<(), Full> {
-    out.put_str(Base64UrlUnpadded::encode(bytes, text).map_err(|_| Full)?)
-}
-
-/// Fills `bytes` with what `text` stands for. Returns whether it stands for exactly as many.
-fn decode(text: &str, bytes: &mut [u8]) -> bool {
-    let length = bytes.len();
-    Base64UrlUnpadded::decode(text, bytes).is_ok_and(|decoded| decoded.len() == length)
+    base64url::put(sig, out)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! The server's key: who it is, and how it signs what it says.
 
 use ed25519_compact::{KeyPair, Seed};
-use sha2::{Digest, Sha256};
 
 use super::ratelimit::Gate;
 use crate::id::first_20;
 use crate::limits::{MAX_NONCE_BYTES, SIGNED_REPLIES_AT_ONCE, SIGNED_REPLIES_PER_S};
 use crate::record::{KEY_BYTES, SIG_BYTES, put_key, put_sig};
 use crate::time::Instant;
-use crate::wire::{Full, Writer, hex};
+use crate::wire::{Full, Writer, hex, sha256};
 
 /// What signed replies begin with, so that a signature is good for nothing else.
 const DOMAIN: &[u8] = b"waypost-reply-1\0";
@@ -107,6 +106,7 @@ impl Identity {
     }
 
     /// Signs a reply with this body to a client that has sent `nonce`.
+    #[inline(never)]
     pub(super) fn sign(&self, nonce: &Nonce, body: &[u8]) -> ReplySignature {
         let mut bytes = [0; DOMAIN.len() + MAX_NONCE_BYTES + 32];
         let mut writer = Writer::new(&mut bytes);
@@ -116,10 +116,11 @@ impl Identity {
         ReplySignature { key: *pair.pk, sig: *pair.sk.sign(writer.written(), None) }
     }
 
+    #[inline(never)]
     fn made(&self) -> &Made {
         self.made.get_or_init(|| {
             let pair = key_pair(self.secret.0);
-            let bootstrap_id = first_20(&Sha256::digest(*pair.pk));
+            let bootstrap_id = first_20(&sha256::digest(&[&*pair.pk]));
             Made { pair, bootstrap_id }
         })
     }
@@ -130,7 +131,7 @@ fn key_pair(mut seed: [u8; 32]) -> KeyPair {
     loop {
         match KeyPair::try_from_seed(Seed::new(seed)) {
             Ok(pair) => return pair,
-            Err(_) => seed = Sha256::digest(seed).into(),
+            Err(_) => seed = sha256::digest(&[&seed]),
         }
     }
 }
@@ -143,7 +144,7 @@ fn key_pair(mut seed: [u8; 32]) -> KeyPair {
 pub fn put_signed(nonce: &Nonce, body: &[u8], out: &mut Writer<'_>) -> Result<(), Full> {
     out.put(DOMAIN)?;
     out.put(nonce.as_bytes())?;
-    out.put(&Sha256::digest(body))
+    out.put(&sha256::digest(&[body]))
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use crate::limits::{
 };
 use crate::rng::HashKey;
 use crate::time::Instant;
-use crate::wire::pow::{Challenge, TAG_BYTES, TERMS_BYTES, Terms, sha256, worth};
+use crate::wire::pow::{Challenge, TAG_BYTES, TERMS_BYTES, Terms, worth};
+use crate::wire::sha256;
 
 /// The action of a challenge for an announce.
 const ANNOUNCE: u8 = 1;
@@ -107,7 +108,7 @@ fn terms(now: Instant, addr: CanonicalAddr, record: [u8; 8], difficulty: u8) -> 
 
 /// What a challenge says of the record it is for.
 fn record_of(network: NetworkKey, id: PeerId<'_>) -> [u8; 8] {
-    sha256([&network.0, id.as_str().as_bytes()]).first_chunk().copied().unwrap_or_default()
+    sha256::digest(&[&network.0, id.as_str().as_bytes()]).first_chunk().copied().unwrap_or_default()
 }
 
 /// The time in a challenge. A server runs for 136 years before it stands still.
@@ -186,7 +187,8 @@ impl Price {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::pow::{CHALLENGE_BYTES, CHALLENGE_TEXT_BYTES, HASHES};
+    use crate::wire::pow::{CHALLENGE_BYTES, CHALLENGE_TEXT_BYTES};
+    use crate::wire::sha256::HASHES;
 
     const NOW: Instant = Instant::from_s(1000);
     const NETWORK: NetworkKey = NetworkKey([1; 20]);

@@ -6,14 +6,12 @@
 //! Those that prove an address begin with the low byte of the epoch they were made in: one hash makes one, and one hash
 //! checks it.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-
 use crate::addr::CanonicalAddr;
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{MAX_ID_BYTES, TOKEN_EPOCH_S};
 use crate::rng::HashKey;
 use crate::time::Instant;
-use crate::wire::{Full, Writer};
+use crate::wire::{Full, Writer, base64url};
 
 /// Eight bytes nobody else can make. Comparing two takes the same time wherever they differ.
 #[derive(Clone, Copy, Debug, Eq)]
@@ -80,8 +78,7 @@ impl Token {
     /// Takes `text` as a token. `None` if it is not 11 characters of base64url in canonical form.
     pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 8];
-        let decoded = Base64UrlUnpadded::decode(text, &mut bytes).ok()?;
-        (decoded.len() == 8).then_some(Self(bytes))
+        base64url::decode(text, &mut bytes).then_some(Self(bytes))
     }
 
     /// Writes the token as text.
@@ -89,8 +86,7 @@ impl Token {
     /// # Errors
     /// [`Full`] if it does not fit.
     pub fn emit(&self, out: &mut Writer<'_>) -> Result<(), Full> {
-        let mut text = [0; TOKEN_TEXT_BYTES];
-        out.put_str(Base64UrlUnpadded::encode(&self.0, &mut text).map_err(|_| Full)?)
+        base64url::put(&self.0, out)
     }
 }
 

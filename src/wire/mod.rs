@@ -18,12 +18,14 @@
     allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation, clippy::string_slice)
 )]
 
+pub mod base64url;
 pub mod bencode;
 pub mod hex;
 pub mod http;
 pub mod json;
 pub mod krpc;
 pub mod pow;
+pub mod sha256;
 pub mod stun;
 pub mod tracker;
 

@@ -3,10 +3,7 @@
 //! Work is a nonce for which SHA-256(challenge text, then the nonce in decimal) begins with at least as many zero bits as
 //! the challenge asks for. The text has one fixed length, so no challenge and nonce can be read as another pair.
 
-use base64ct::{Base64UrlUnpadded, Encoding};
-use sha2::{Digest, Sha256};
-
-use super::Writer;
+use super::{Writer, base64url, sha256};
 
 /// Length of a challenge, in bytes.
 pub const CHALLENGE_BYTES: usize = 40;
@@ -61,7 +58,7 @@ impl Terms {
     /// form, or of another version.
     pub fn parse(text: &str) -> Option<(Self, [u8; TAG_BYTES])> {
         let mut bytes = [0; CHALLENGE_BYTES];
-        if text.len() != CHALLENGE_TEXT_BYTES || Base64UrlUnpadded::decode(text, &mut bytes).is_err() {
+        if !base64url::decode(text, &mut bytes) {
             return None;
         }
         let (head, rest) = bytes.split_first_chunk::<4>()?;
@@ -81,7 +78,7 @@ impl Challenge {
         bytes.iter_mut().zip(terms.emit().into_iter().chain(tag)).for_each(|(to, from)| *to = from);
         let mut text = [0; CHALLENGE_TEXT_BYTES];
         // The text of 40 bytes fills it.
-        let _ = Base64UrlUnpadded::encode(&bytes, &mut text);
+        let _ = base64url::put(&bytes, &mut Writer::new(&mut text));
         Self { text, difficulty: terms.difficulty }
     }
 
@@ -105,22 +102,7 @@ pub fn worth(challenge: &str, nonce: u64) -> u32 {
     let mut writer = Writer::new(&mut digits);
     // A number of 64 bits has at most 20 digits.
     let _ = writer.put_decimal(nonce);
-    zero_bits(&sha256([challenge.as_bytes(), writer.written()]))
-}
-
-/// SHA-256 of two parts, one behind the other.
-pub(crate) fn sha256(parts: [&[u8]; 2]) -> [u8; 32] {
-    #[cfg(test)]
-    HASHES.set(HASHES.get() + 1);
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hash.finalize().into()
-}
-
-#[cfg(test)]
-std::thread_local! {
-    /// How often this thread has called [`sha256`], so that tests see what a refusal costs.
-    pub(crate) static HASHES: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+    zero_bits(&sha256::digest(&[challenge.as_bytes(), writer.written()]))
 }
 
 /// Zero bits at the front of `hash`.
