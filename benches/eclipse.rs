@@ -126,7 +126,7 @@ fn main() {
             line(name, run(&mut Simple::new(policy, 1024), attack, SEED, 1));
         }
         line("waypost, no limits", run_on_engine::<1024>(attack, SEED, 1, false));
-        line("waypost, default limits", run_on_engine::<1024>(attack, SEED, 1, true));
+        line("waypost, default limits, no work", run_on_engine::<1024>(attack, SEED, 1, true));
         // Of prefixes there are no more for a larger table.
         let name = "waypost, 65,536 places, all times 64";
         line(name, run_on_engine::<65_536>(attack, SEED, 64, false));

@@ -66,6 +66,19 @@ impl<'a> Endpoint<'a> {
         Ok(Self { scheme, host: Host::parse(host)?, port: parse_port(port)? })
     }
 
+    /// Takes `text` as an endpoint that is spelt as a server hands it out, with its host: what a signature covers is the
+    /// text, and it must come out as it went in.
+    ///
+    /// # Errors
+    /// [`BadEndpoint`] if it is no endpoint, is spelt otherwise, or has no host.
+    pub fn parse_canonical(text: &'a str) -> Result<Self, BadEndpoint> {
+        let endpoint = Self::parse(text)?;
+        let mut canonical = [0; MAX_ENDPOINT_BYTES];
+        let mut canonical = Writer::new(&mut canonical);
+        let same = endpoint.emit(&mut canonical).is_ok() && canonical.written() == text.as_bytes();
+        if same && endpoint.host != Host::Observed { Ok(endpoint) } else { Err(BadEndpoint) }
+    }
+
     /// Its IP address, if its host is one.
     pub fn ip(&self) -> Option<CanonicalAddr> {
         match self.host {
@@ -261,6 +274,22 @@ mod tests {
     fn a_mapped_address_is_shown_as_ipv4() {
         let endpoint = Endpoint::parse("tcp://[::ffff:198.51.100.7]:9").unwrap();
         assert_eq!(std::format!("{endpoint}"), "tcp://198.51.100.7:9");
+    }
+
+    #[test]
+    fn signed_endpoints_have_one_spelling() {
+        for text in ["tcp://198.51.100.7:9000", "udp://[2001:db8::7]:1", "tcp://abc.onion:1", ONION] {
+            assert_eq!(Endpoint::parse_canonical(text), Endpoint::parse(text));
+        }
+        for text in [
+            "tcp://:9000",
+            "udp://[2001:DB8::7]:1",
+            "udp://[2001:db8:0::7]:1",
+            "tcp://[::ffff:198.51.100.7]:1",
+            "tcp",
+        ] {
+            assert_eq!(Endpoint::parse_canonical(text), Err(BadEndpoint), "{text}");
+        }
     }
 
     #[test]

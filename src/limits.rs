@@ -97,8 +97,10 @@ pub const TOMBS: usize = 1024;
 pub const TOMBS_PER_SET: usize = 4;
 /// For how many of its lifetimes a signed peer is remembered when it is gone.
 pub const TOMB_LIVES: u64 = 2;
-/// Replies signed a second over all clients, and at once: a signature takes a small router some 10 ms.
-pub const SIGNED_REPLIES_PER_S: u32 = 20;
+/// Replies signed a second over all clients: a signature takes a small router some 15 ms.
+pub const SIGNED_REPLIES_PER_S: u32 = 10;
+/// Replies signed at once.
+pub const SIGNED_REPLIES_AT_ONCE: u32 = 30;
 /// Shortest nonce of a signed reply, in bytes.
 pub const MIN_NONCE_BYTES: usize = 8;
 /// Longest nonce of a signed reply, in bytes.
@@ -131,8 +133,9 @@ pub const UNABLE_GATE_LEAST: usize = 16;
 
 /// Longest request head, in bytes; longer is 431.
 pub const MAX_HEAD_BYTES: usize = 4096;
-/// Longest request target, in bytes; longer is 414.
-pub const MAX_TARGET_BYTES: usize = 512;
+/// Longest request target, in bytes; longer is 414. libtorrent tells a tracker all its IPv6 addresses: on a host with five of
+/// them an announce has more than 512, and a scrape may name as many networks as fit.
+pub const MAX_TARGET_BYTES: usize = 2048;
 /// Most header fields in a request; more is 431.
 pub const MAX_HEADERS: usize = 32;
 /// Longest request body, in bytes; longer is 413.
@@ -143,6 +146,9 @@ pub const MAX_CHUNK_EXTENSION_BYTES: usize = 64;
 pub const MAX_TRAILER_BYTES: usize = 512;
 /// Longest response, head and body, in bytes: written once, from one buffer.
 pub const MAX_RESPONSE_BYTES: usize = 16_384;
+/// What the kernel may keep of the answers that a client has not taken, in bytes as SO_SNDBUF counts them: it doubles them for
+/// its own needs, so one answer always fits. Only who asks again without reading can be waited for in a write.
+pub const SEND_BUFFER_BYTES: usize = MAX_RESPONSE_BYTES;
 /// Time for a whole request head, from its first byte (or from accept), in milliseconds.
 pub const HEAD_DEADLINE_MS: u64 = 5_000;
 /// Time for a whole request body after its head, in milliseconds.
@@ -166,8 +172,8 @@ pub const NARROW_CONNECTIONS_DIVISOR: usize = 4;
 pub const PATIENCE_BUSY_MS: u64 = 1_000;
 /// The same while fewer than a fifth are free, in milliseconds.
 pub const PATIENCE_CROWDED_MS: u64 = 200;
-/// How long a client may take to send a request while no connection is free and somebody waits for one, in
-/// milliseconds. A queue of [`LISTEN_BACKLOG`] slow clients in front of a good one is gone in a tenth of a second.
+/// How long a client may take to send a request, or an answer may find no room in its buffers, while no connection is free
+/// and somebody waits for one, in milliseconds. A queue of [`LISTEN_BACKLOG`] slow clients in front of a good one is gone in a tenth of a second.
 pub const PATIENCE_FULL_MS: u64 = 25;
 
 // ---- UDP --------------------------------------------------------------------------------------------------------
@@ -241,6 +247,15 @@ pub const LISTEN_BACKLOG: i32 = 1024;
 pub const SHORTAGE_PAUSE_MS: u64 = 100;
 /// Time for the answers under way when the server is told to stop, in milliseconds: it is gone within a second.
 pub const FINISH_MS: u64 = 900;
+/// Time between two looks of the watchdog at the loop, in milliseconds.
+pub const WATCHDOG_PAUSE_MS: u64 = 1_000;
+/// Looks in a row that find the loop where it was before the process aborts: half a minute. The loop comes round every
+/// [`TICK_MS`].
+pub const WATCHDOG_LOOKS: u32 = 30;
+/// Stack of the watchdog's thread, in bytes: what it does takes a page or two, and no more is ever resident.
+pub const WATCHDOG_STACK_BYTES: usize = 32 * 1024;
+/// Most time between two reports to the supervisor, in milliseconds.
+pub const STATUS_PAUSE_MS: u64 = 30_000;
 /// Descriptors the process needs besides one for each connection.
 pub const SPARE_DESCRIPTORS: u64 = 32;
 

@@ -4,7 +4,7 @@
 //! what a server hands out with the same [`Seal::verify`] that the server used.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
-use ed25519_compact::{PublicKey, Signature};
+use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
 use sha2::{Digest, Sha256};
 
 use crate::endpoint::Endpoint;
@@ -47,12 +47,34 @@ impl Seal {
     /// No seal. It verifies nothing.
     pub const NONE: Self = Self { seq: 0, key: [0; KEY_BYTES], sig: [0; SIG_BYTES] };
 
+    /// Takes `text` as a public key. `None` if it is not base64url of the right length in canonical form.
+    pub fn parse_key(text: &str) -> Option<[u8; KEY_BYTES]> {
+        let mut key = [0; KEY_BYTES];
+        decode(text, &mut key).then_some(key)
+    }
+
     /// Takes texts as a seal. `None` if one is not base64url of the right length in canonical form, or `seq` is 2^53 or
     /// more.
     pub fn parse(key: &str, seq: u64, sig: &str) -> Option<Self> {
-        let mut seal = Self { seq, ..Self::NONE };
-        let whole = decode(key, &mut seal.key) && decode(sig, &mut seal.sig);
-        (whole && seq < SEQ_END).then_some(seal)
+        let mut seal = Self { seq, key: Self::parse_key(key)?, ..Self::NONE };
+        (decode(sig, &mut seal.sig) && seq < SEQ_END).then_some(seal)
+    }
+
+    /// Makes the seal of a record with these endpoints in `network`, or without any that of a peer which leaves. The key
+    /// is that of `seed`, which RFC 8032 calls the private key: it is never asked for both, so that they always belong
+    /// together. `None` if `seq` is 2^53 or more, the record is too long, or the seed is nothing but zeros.
+    pub fn sign<'e>(
+        seed: &[u8; 32],
+        network: NetworkKey,
+        seq: u64,
+        endpoints: impl IntoIterator<Item = Endpoint<'e>>,
+    ) -> Option<Self> {
+        let pair = KeyPair::try_from_seed(Seed::new(*seed)).ok()?;
+        let mut bytes = [0; MAX_SIGNED_BYTES];
+        let mut writer = Writer::new(&mut bytes);
+        put_signed(&mut writer, network, &pair.pk, seq, endpoints).ok()?;
+        let sig = *pair.sk.sign(writer.written(), None);
+        (seq < SEQ_END).then_some(Self { seq, key: *pair.pk, sig })
     }
 
     /// The id of the key.
@@ -126,7 +148,7 @@ pub fn put_signed<'e>(
         endpoint.emit(&mut writer)?;
         list.put(&[u8::try_from(writer.len()).map_err(|_| Full)?])?;
         list.put(writer.written())?;
-        count = count.checked_add(1).ok_or(Full)?;
+        count = count.checked_add(1).filter(|&count| usize::from(count) <= MAX_ENDPOINTS).ok_or(Full)?;
     }
     out.put(DOMAIN)?;
     out.put(&network.0)?;
@@ -167,8 +189,6 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    use ed25519_compact::{KeyPair, Seed};
-
     use super::*;
 
     const NETWORK: NetworkKey = NetworkKey([0x11; 20]);
@@ -178,20 +198,23 @@ mod tests {
         texts.iter().map(|text| Endpoint::parse(text).unwrap()).collect()
     }
 
-    fn key_pair() -> KeyPair {
-        KeyPair::from_seed(Seed::new(core::array::from_fn(|n| n as u8)))
+    fn seed() -> [u8; 32] {
+        core::array::from_fn(|n| n as u8)
     }
 
     fn signed_bytes(seq: u64, texts: &[&str]) -> Vec<u8> {
         let mut bytes = [0; MAX_SIGNED_BYTES];
         let mut writer = Writer::new(&mut bytes);
-        put_signed(&mut writer, NETWORK, &key_pair().pk, seq, endpoints(texts)).unwrap();
+        put_signed(&mut writer, NETWORK, &seal(seq, texts).key, seq, endpoints(texts)).unwrap();
         writer.written().to_vec()
     }
 
     fn seal(seq: u64, texts: &[&str]) -> Seal {
-        let pair = key_pair();
-        Seal { seq, key: *pair.pk, sig: *pair.sk.sign(signed_bytes(seq, texts), None) }
+        Seal::sign(&seed(), NETWORK, seq, endpoints(texts)).unwrap()
+    }
+
+    fn hex_of(bytes: &[u8]) -> String {
+        bytes.iter().flat_map(|&byte| hex::encode(byte)).map(char::from).collect()
     }
 
     fn text(put: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> String {
@@ -216,8 +239,52 @@ mod tests {
             "7564703a2f2f5b323030313a6462383a3a375d3a39303031",
         ]
         .concat();
-        let hex: String = signed_bytes(7, &ENDPOINTS).iter().map(|byte| std::format!("{byte:02x}")).collect();
-        assert_eq!(hex, expected);
+        assert_eq!(hex_of(&signed_bytes(7, &ENDPOINTS)), expected);
+    }
+
+    /// The records of docs/signatures.md.
+    #[test]
+    fn golden_bytes() {
+        let document: String = include_str!("../docs/signatures.md").split_whitespace().collect();
+        let network = NetworkKey::of_name("pscryptochat").unwrap();
+        for (seq, texts) in [(7, &ENDPOINTS[..]), (8, &[])] {
+            let seal = Seal::sign(&seed(), network, seq, endpoints(texts)).unwrap();
+            assert!(seal.verify(network, endpoints(texts)));
+            let mut bytes = [0; MAX_SIGNED_BYTES];
+            let mut writer = Writer::new(&mut bytes);
+            put_signed(&mut writer, network, &seal.key, seq, endpoints(texts)).unwrap();
+            let (key, sig) = (text(|out| seal.emit_key(out)), text(|out| seal.emit_sig(out)));
+            for golden in [
+                hex_of(writer.written()),
+                hex_of(&seal.key),
+                hex_of(&seal.sig),
+                seal.id().id().as_str().into(),
+                std::format!(r#"{{"key":"{key}","seq":{seq},"sig":"{sig}"}}"#),
+            ] {
+                assert!(document.contains(&golden), "docs/signatures.md lacks {golden}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_signed_that_would_not_be_taken() {
+        assert!(Seal::sign(&seed(), NETWORK, SEQ_END - 1, endpoints(&ENDPOINTS)).is_some());
+        assert_eq!(Seal::sign(&seed(), NETWORK, SEQ_END, endpoints(&ENDPOINTS)), None);
+        assert_eq!(Seal::sign(&[0; 32], NETWORK, 1, endpoints(&ENDPOINTS)), None, "no seed");
+        assert_eq!(Seal::sign(&seed(), NETWORK, 1, endpoints(&[ENDPOINTS[0]; 5])), None, "too many");
+    }
+
+    #[test]
+    fn every_byte_of_what_is_signed_counts() {
+        let (seal, bytes) = (seal(7, &ENDPOINTS), signed_bytes(7, &ENDPOINTS));
+        let (key, sig) = (PublicKey::new(seal.key), Signature::new(seal.sig));
+        assert!(key.verify(&bytes, &sig).is_ok());
+        for at in 0..bytes.len() {
+            assert!(key.verify(&bytes[..at], &sig).is_err(), "cut at {at}");
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(key.verify(&changed, &sig).is_err(), "byte {at}");
+        }
     }
 
     #[test]

@@ -64,6 +64,11 @@ fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);
 }
 
+#[test]
+fn conversation() {
+    replay("conversation", fuzzing::conversation);
+}
+
 /// Feeds each file of a corpus to its target, whole and cut short at every byte.
 fn replay(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);

@@ -24,7 +24,7 @@ const ACCEPTED: [(&str, &str); 6] = [
 const REFUSED: [(&str, &str); 32] = [
     ("gunicorn/valid/005", "fragment in the target"),
     ("gunicorn/valid/009", "fragment in the target"),
-    ("gunicorn/valid/024", "target over 512 bytes"),
+    ("gunicorn/valid/024", "target over 2048 bytes"),
     ("gunicorn/valid/025", "Transfer-Encoding other than chunked"),
     ("gunicorn/valid/025_line", "Transfer-Encoding other than chunked"),
     ("gunicorn/valid/026", "head over 4096 bytes"),

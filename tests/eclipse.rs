@@ -18,7 +18,7 @@ const PLACES: usize = 1024;
 /// Runs `attack` with several seeds, or with the one in the environment.
 fn check(attack: Attack, holds: impl Fn(&Outcome) -> bool) {
     let chosen = env::var("WAYPOST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = chosen.map_or(vec![1, 2, 3], |seed: u8| vec![seed]);
+    let seeds = chosen.map_or(vec![1, 2], |seed: u8| vec![seed]);
     for seed in seeds {
         let outcome = run_on_engine::<PLACES>(attack, seed, 1, false);
         println!("{}, WAYPOST_SEED={seed}: {outcome:?}", attack.name());

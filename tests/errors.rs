@@ -56,7 +56,7 @@ fn other_requests() {
 fn what_is_too_large() {
     let server = Server::start(&[]);
     assert_eq!(server.post("/announce", &"x".repeat(5000)).status, 413);
-    assert_eq!(server.get(&format!("/peers?network={}", "x".repeat(600))).status, 414);
+    assert_eq!(server.get(&format!("/peers?network={}", "x".repeat(2048))).status, 414);
     let mut http = server.connect();
     http.send(&format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(5000)));
     assert_eq!(http.response().status, 431);

@@ -59,6 +59,7 @@ fn a_file_makes_it_last() {
 
 #[test]
 fn what_is_no_secret_stops_the_start() {
+    let zeros = file("zeros", &[0; 32]);
     let long = file("long", &[b'0'; 65]);
     let short = file("short", b"0123");
     let words = file("words", "x".repeat(64).as_bytes());
@@ -66,6 +67,7 @@ fn what_is_no_secret_stops_the_start() {
         long.to_str().unwrap(),
         short.to_str().unwrap(),
         words.to_str().unwrap(),
+        zeros.to_str().unwrap(),
         "/dev/zero",
         "/nowhere",
         "/",

@@ -78,6 +78,24 @@ fn a_client_may_ask_for_the_end() {
 }
 
 #[test]
+fn a_body_never_becomes_the_next_request() {
+    let server = Server::start(&[]);
+    let hidden = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
+    let padded = |bytes: usize| format!("{}{}", hidden.repeat(20), "x".repeat(bytes - 20 * hidden.len()));
+    let mut http = server.connect();
+    http.send(&(post("/nothing", &padded(4000)) + hidden));
+    assert_eq!((http.response().status, http.response().status), (404, 200));
+    let mut http = server.connect();
+    // The server need not read it all.
+    let _ = std::io::Write::write_all(
+        &mut http.stream,
+        (post("/nothing", &padded(10 * 1024)) + hidden).as_bytes(),
+    );
+    assert_eq!(http.response().status, 413);
+    assert!(http.ends());
+}
+
+#[test]
 fn what_cannot_be_framed_is_refused_and_ends_the_connection() {
     let server = Server::start(&[]);
     for head in [

@@ -1,16 +1,12 @@
 //! The ceiling of resident memory that the server prints holds under load.
 #![cfg(target_os = "linux")]
 
+#[path = "../examples/load/hostile.rs"]
+#[allow(clippy::duplicate_mod, reason = "the load generator's")]
+mod hostile;
 mod support;
 
-use support::{Http, Server, post};
-
-/// The most memory the process has had resident, in bytes (proc(5): `VmHWM`).
-fn peak_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-}
+use support::{Http, Server, peak_bytes, post};
 
 #[test]
 fn it_stays_below_the_printed_ceiling() {
@@ -54,4 +50,31 @@ fn it_stays_below_the_printed_ceiling() {
     }
     let peak = peak_bytes(server.pid());
     assert!(peak < ceiling, "{peak} bytes (after the announces {after_announces}), promised {ceiling}");
+}
+
+/// How many open files or threads the process has (proc(5)).
+fn entries(pid: u32, of: &str) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/{of}")).unwrap().count()
+}
+
+#[test]
+fn a_hostile_internet_changes_nothing() {
+    if !support::runner().is_empty() {
+        eprintln!("not checked: the memory of an emulator says nothing of the program's");
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut hostile = hostile::Hostile::new(server.http, server.udp.unwrap(), 127, 1);
+    let mut counts = hostile::Counts::default();
+    hostile.run(1_000, &mut counts).unwrap();
+    let (files, threads) = (entries(server.pid(), "fd"), entries(server.pid(), "task"));
+    hostile.run(19_000, &mut counts).unwrap();
+    assert_eq!(entries(server.pid(), "task"), threads);
+    // The last connection may be about to be closed.
+    assert!(entries(server.pid(), "fd") <= files + 1);
+    let peak = peak_bytes(server.pid());
+    assert!(peak < server.announced(" bytes\n"), "{peak} bytes");
+    assert!(counts.sent.iter().all(|&sent| sent > 0), "{counts}");
+    assert!(counts.statuses[1] > 0 && counts.statuses[3] > 0 && counts.statuses[4] > 0, "{counts}");
+    assert_eq!(server.get("/health").status, 200);
 }

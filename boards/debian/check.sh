@@ -29,7 +29,7 @@ check_unit() {
   same "the complaints of systemd-analyze verify" "" "$(systemd-analyze verify "$work/waypost.service" 2>&1)"
   score=$(systemd-analyze security --offline=yes --threshold=$MAX_EXPOSURE "$HERE/waypost.service" | tail -n 1) ||
     fail "the unit is less hardened than it was: $score"
-  for setting in Restart=always StartLimitIntervalSec=0 RestartSec=1; do
+  for setting in Restart=always StartLimitIntervalSec=0 RestartSec=1 Type=notify WatchdogSec=60; do
     grep -qx "$setting" "$HERE/waypost.service" || fail "the unit gives up: no $setting"
   done
   say "unit: ${score#→ }"
@@ -103,6 +103,7 @@ boot() {
 healthy() { inside /usr/bin/waypost check --url "http://127.0.0.1:$1" --udp 127.0.0.1:6881; }
 # Sets variables in the file of settings, and nothing else.
 configure() { printf '%s\n' "$@" | inside tee /etc/default/waypost >/dev/null; }
+tells() { inside systemctl show --property StatusText waypost | grep -q "$1"; }
 main_pid() { inside systemctl show --property MainPID --value waypost; }
 restarted() { [ "$(main_pid)" != "$1" ] && healthy 8080; }
 
@@ -138,6 +139,23 @@ check_in_use() {
   done
   ! grep -q '^Uid:.0' <<<"$status" || fail "the server runs as root"
 
+  # It told that it is ready, and tells how it goes; one that hangs is ended, and started again.
+  patiently tells '^StatusText=[0-9]* peers, room for [0-9]*$'
+  inside mkdir -p /etc/systemd/system/waypost.service.d
+  printf '[Service]\nWatchdogSec=2\n' | inside tee /etc/systemd/system/waypost.service.d/override.conf >/dev/null
+  inside systemctl daemon-reload
+  inside systemctl restart waypost
+  patiently healthy 8080
+  first=$(main_pid)
+  sleep 3
+  [ "$(main_pid)" = "$first" ] || fail "a server that goes on was taken for one that hangs"
+  inside kill -STOP "$first"
+  patiently restarted "$first"
+  inside rm /etc/systemd/system/waypost.service.d/override.conf
+  inside systemctl daemon-reload
+  inside systemctl restart waypost
+  patiently healthy 8080
+
   # It is started again, however often it is killed.
   for _ in 1 2 3 4 5 6; do
     first=$(main_pid)
@@ -150,7 +168,7 @@ check_in_use() {
   inside systemctl restart waypost
   patiently healthy 8081
   configure PORT=http
-  inside systemctl restart waypost
+  ! inside systemctl restart waypost 2>/dev/null || fail "a server that does not start is taken for one that does"
   patiently logged 'waypost: PORT "http": must be a number'
   configure PORT=80
   inside mkdir -p /etc/systemd/system/waypost.service.d

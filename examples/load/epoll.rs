@@ -24,6 +24,11 @@ impl Epoll {
         Ok(epoll::add(&self.fd, socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?)
     }
 
+    /// Waits for the end of `socket` only, however much there is to read.
+    pub(crate) fn add_for_end(&self, socket: impl AsFd, number: usize) -> io::Result<()> {
+        Ok(epoll::add(&self.fd, socket, epoll::EventData::new_u64(number as u64), epoll::EventFlags::RDHUP)?)
+    }
+
     /// Waits at most `time` until sockets can be read, and tells how many: ask [`Epoll::ready`] for each.
     pub(crate) fn wait(&mut self, time: Duration) -> io::Result<usize> {
         let timeout = Timespec::try_from(time).map_err(io::Error::other)?;

@@ -5,16 +5,20 @@
 //! cargo run --release --example load -- announce --target 127.0.0.1:8080 --pid 4711 --ids 100000
 //! cargo run --release --example load -- udp find_peers --target 127.0.0.1:6881 --sockets 64
 //! cargo run --release --example load -- tracker announce --target 127.0.0.1:6881 --peers 4096 --torrents 64 --spin
+//! cargo run --release --example load -- attack --target 81.0.0.1:8080 --from 81.0.0.0 --connections 1280 --path /peers
+//! cargo run --release --example load -- hostile --spawn target/release/waypost --requests 10000000
 //! ```
 //!
 //! The loop is closed: a connection or socket sends its next request when the last one is answered. The figure that
 //! compares servers is the processor time of the server per request; requests a second depend on the generator too.
 //! A server that is not spawned here must run without rate limits, or most answers are refusals, which are counted.
 
+mod attack;
 mod clock;
 mod echo;
 mod epoll;
 mod histogram;
+mod hostile;
 mod http;
 mod json;
 mod krpc;
@@ -37,8 +41,9 @@ use report::{Report, Tally};
 /// Keeps a server busy and tells what each request costs it.
 #[derive(FromArgs)]
 pub(crate) struct Options {
-    /// what to send: http (GET --path), announce (POST /announce), udp (JSON), tracker (BEP 15), krpc (BEP 5); or echo,
-    /// which sends back whatever comes, for comparison
+    /// what to send: http (GET --path), announce (POST /announce), udp (JSON), tracker (BEP 15), krpc (BEP 5); attack, which
+    /// holds --connections by slow clients and tells how long a good one waits; hostile, which sends a mix of all that is bad
+    /// and tells how much memory that takes; or echo, which sends back whatever comes, for comparison
     #[argh(positional)]
     what: What,
     /// with udp: ping, find_peers, announce; with tracker: connect, announce, scrape (which expects that all --peers have
@@ -97,6 +102,10 @@ pub(crate) struct Options {
     /// with echo: bytes of the request in front of the answer, default 8
     #[argh(option, default = "8")]
     skip: usize,
+    /// with attack and hostile: the /8 to come from, default 127.0.0.0; from a LAN, as this is, a server may take more
+    /// connections of one address
+    #[argh(option, default = "std::net::Ipv4Addr::LOCALHOST")]
+    from: std::net::Ipv4Addr,
     /// with announces: different ids, default 100000
     #[argh(option, default = "100_000")]
     ids: u64,
@@ -113,6 +122,8 @@ enum What {
     Udp,
     Tracker,
     Krpc,
+    Attack,
+    Hostile,
     Echo,
 }
 
@@ -126,8 +137,10 @@ impl FromStr for What {
             "udp" => Ok(Self::Udp),
             "tracker" => Ok(Self::Tracker),
             "krpc" => Ok(Self::Krpc),
+            "attack" => Ok(Self::Attack),
+            "hostile" => Ok(Self::Hostile),
             "echo" => Ok(Self::Echo),
-            _ => Err("there are http, announce, udp, tracker, krpc and echo"),
+            _ => Err("there are http, announce, udp, tracker, krpc, attack, hostile and echo"),
         }
     }
 }
@@ -141,9 +154,9 @@ trait Load {
 fn main() -> ExitCode {
     let options: Options = argh::from_env();
     match measure(&options) {
-        Ok(report) => {
-            print!("{report}");
-            if report.tally.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Ok((text, is_clean)) => {
+            print!("{text}");
+            if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("load: {error}");
@@ -162,10 +175,34 @@ fn talk(options: &Options) -> std::io::Result<Box<dyn udp::Talk>> {
     talk.map_err(std::io::Error::other)
 }
 
-fn measure(options: &Options) -> std::io::Result<Report> {
+/// Sends a twentieth of `--requests`, looks at the server's memory, and sends the rest.
+fn harass(server: &Server, options: &Options) -> std::io::Result<String> {
+    let [network, ..] = options.from.octets();
+    let mut hostile = hostile::Hostile::new(server.http, server.udp, network, 1);
+    let mut counts = hostile::Counts::default();
+    let resident =
+        || Ok::<_, std::io::Error>(Usage::of(&[server.pid()])?.map_or(0, |usage| usage.resident_kib));
+    let before = resident()?;
+    hostile.run(options.requests / 20, &mut counts)?;
+    let early = resident()?;
+    hostile.run(options.requests.saturating_sub(counts.total()), &mut counts)?;
+    let after = resident()?;
+    Ok(format!(
+        "{counts}requests             {:>10}\nresident at first    {before:>10} KiB\nresident after 5 %   {early:>10} KiB\n\
+         resident at last     {after:>10} KiB\n",
+        counts.total()
+    ))
+}
+
+/// What was measured, as text, and whether nothing went wrong.
+fn measure(options: &Options) -> std::io::Result<(String, bool)> {
     let spawned = options.spawn.as_deref().map(Server::spawn).transpose()?;
+    if options.what == What::Hostile {
+        let server = spawned.as_ref().ok_or_else(|| std::io::Error::other("give --spawn"))?;
+        return Ok((harass(server, options)?, true));
+    }
     let target = match (&spawned, options.target, options.what) {
-        (Some(server), _, What::Http | What::Announce) => server.http,
+        (Some(server), _, What::Http | What::Announce | What::Attack) => server.http,
         (Some(server), _, _) => server.udp,
         (None, Some(target), _) => target,
         (None, None, _) => return Err(std::io::Error::other("give --target or --spawn")),
@@ -178,6 +215,12 @@ fn measure(options: &Options) -> std::io::Result<Report> {
         What::Udp | What::Tracker | What::Krpc => {
             Box::new(udp::Client::new(target, talk(options)?, options)?)
         }
+        What::Attack => {
+            let outcome = attack::run(target, options)?;
+            return Ok((outcome.to_string(), outcome.is_clean()));
+        }
+        // Has been dealt with above.
+        What::Hostile => return Ok((String::new(), false)),
         What::Echo => match echo::serve(&std::net::UdpSocket::bind(target)?, options)? {},
     };
     let mut warmup = Tally::new();
@@ -190,7 +233,8 @@ fn measure(options: &Options) -> std::io::Result<Report> {
     let took = began.elapsed();
     let after = Usage::of(&pids)?;
     let start = spawned.as_ref().map(|server| server.start);
-    Ok(Report { tally, took, before, after, start })
+    let report = Report { tally, took, before, after, start };
+    Ok((report.to_string(), report.tally.errors == 0))
 }
 
 /// What the command line `arguments` asks for.

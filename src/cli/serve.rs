@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use argh::FromArgs;
 
@@ -17,8 +16,8 @@ use crate::net::clock::Clock;
 use crate::net::listen::Sockets;
 use crate::net::memory::{self, MEMORY, Memory};
 use crate::net::signal::{EndSignals, Ending};
-use crate::net::supervisor::{self, Supervisor};
-use crate::net::{Server, names, process};
+use crate::net::supervisor::Supervisor;
+use crate::net::{Server, names, process, watchdog};
 use crate::wire::hex;
 
 /// run a bootstrap server
@@ -134,9 +133,6 @@ impl Serve {
     }
 }
 
-/// How often the server has come round.
-static BEATS: AtomicU32 = AtomicU32::new(0);
-
 /// Takes everything a server needs, says what it has, and serves. The error is one line for the operator.
 fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     process::renounce_new_privileges();
@@ -155,12 +151,14 @@ fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     }
     let description = description(&sockets, &engine.borrow(), clock);
     say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
-    let supervisor = Supervisor::of_process();
-    supervisor.ready();
-    let watched = supervisor::watch_over(|| BEATS.load(Ordering::Relaxed));
-    watched.map_err(|error| format!("no thread for the watchdog: {error}"))?;
-    let server =
-        Server { sockets, engine: &engine, connections, clock, supervisor: &supervisor, beats: &BEATS };
+    let supervisor = Supervisor::open(|name| std::env::var_os(name)).unwrap_or_else(|error| {
+        warn(format_args!("NOTIFY_SOCKET cannot be told anything: {error}"));
+        Supervisor::default()
+    });
+    if let Err(error) = watchdog::start() {
+        warn(format_args!("no watchdog, should the server hang: {error}"));
+    }
+    let server = Server { sockets, engine: &engine, connections, clock, supervisor };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
 }
 

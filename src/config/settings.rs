@@ -183,7 +183,11 @@ fn identity(path: &str) -> Result<Secret, Problem> {
     read.map_err(|error| error.to_string())?;
     let raw = bytes.as_slice().try_into().ok();
     let secret = raw.or_else(|| hex::decode::<32>(bytes.trim_ascii_end()));
-    secret.map(Secret).ok_or_else(|| "must be a file of 32 bytes or of 64 hex digits".into())
+    match secret {
+        None => Err("must be a file of 32 bytes or of 64 hex digits".into()),
+        Some(secret) if secret == [0; 32] => Err("must not be all zeros: everybody knows that key".into()),
+        Some(secret) => Ok(Secret(secret)),
+    }
 }
 
 fn bind(config: &mut Config, text: &str) -> Result<(), Problem> {

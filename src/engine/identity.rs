@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::ratelimit::Gate;
 use crate::id::first_20;
-use crate::limits::{MAX_NONCE_BYTES, SIGNED_REPLIES_PER_S};
+use crate::limits::{MAX_NONCE_BYTES, SIGNED_REPLIES_AT_ONCE, SIGNED_REPLIES_PER_S};
 use crate::record::{KEY_BYTES, SIG_BYTES, put_key, put_sig};
 use crate::time::Instant;
 use crate::wire::{Full, Writer, hex};
@@ -84,7 +84,8 @@ impl ReplySignature {
 
 impl Identity {
     pub(super) fn new(secret: Secret) -> Self {
-        Self { secret, made: core::cell::OnceCell::new(), gate: Gate::per_second(SIGNED_REPLIES_PER_S) }
+        let gate = Gate::per_second(SIGNED_REPLIES_PER_S, SIGNED_REPLIES_AT_ONCE);
+        Self { secret, made: core::cell::OnceCell::new(), gate }
     }
 
     /// The public key.
@@ -117,10 +118,20 @@ impl Identity {
 
     fn made(&self) -> &Made {
         self.made.get_or_init(|| {
-            let pair = KeyPair::from_seed(Seed::new(self.secret.0));
+            let pair = key_pair(self.secret.0);
             let bootstrap_id = first_20(&Sha256::digest(*pair.pk));
             Made { pair, bootstrap_id }
         })
+    }
+}
+
+/// The key pair of a seed. One of nothing but zeros, which no generator gives, is hashed first.
+fn key_pair(mut seed: [u8; 32]) -> KeyPair {
+    loop {
+        match KeyPair::try_from_seed(Seed::new(seed)) {
+            Ok(pair) => return pair,
+            Err(_) => seed = Sha256::digest(seed).into(),
+        }
     }
 }
 
@@ -150,6 +161,29 @@ mod tests {
         let hex: std::string::String =
             identity().bootstrap_id().iter().map(|byte| std::format!("{byte:02x}")).collect();
         assert_eq!(hex, "56475aa75463474c0285df5dbf2bcab73da65135");
+    }
+
+    #[test]
+    fn a_secret_of_zeros_makes_a_key() {
+        let identity = Identity::new(Secret([0; 32]));
+        assert_ne!(identity.key(), [0; 32]);
+    }
+
+    /// The reply of docs/signatures.md.
+    #[test]
+    fn golden_bytes() {
+        let document = include_str!("../../docs/signatures.md");
+        let document: std::string::String = document.split_whitespace().collect();
+        let (nonce, body) = (Nonce::parse("00112233445566778899aabbccddeeff").unwrap(), br#"{"peers":[]}"#);
+        let mut bytes = [0; 128];
+        let mut writer = Writer::new(&mut bytes);
+        put_signed(&nonce, body, &mut writer).unwrap();
+        let signature = identity().sign(&nonce, body);
+        for golden in [writer.written(), &signature.key, &signature.sig] {
+            let digits: std::string::String =
+                golden.iter().flat_map(|&byte| hex::encode(byte)).map(char::from).collect();
+            assert!(document.contains(&digits), "docs/signatures.md lacks {digits}");
+        }
     }
 
     #[test]
@@ -184,10 +218,9 @@ mod tests {
     #[test]
     fn signing_is_limited() {
         let mut identity = identity();
-        let at_once = (0..1000).take_while(|_| identity.may_sign(Instant::START).is_ok()).count();
-        assert_eq!(at_once, SIGNED_REPLIES_PER_S as usize);
-        assert_eq!(identity.may_sign(Instant::START), Err(1));
-        let later = (0..1000).take_while(|_| identity.may_sign(Instant::from_s(10)).is_ok()).count();
-        assert_eq!(later, SIGNED_REPLIES_PER_S as usize);
+        let mut signed =
+            |ms: u64| (0..1000).take_while(|_| identity.may_sign(Instant::from_ms(ms)).is_ok()).count();
+        assert_eq!([0, 99, 100, 1_100, 100_000].map(&mut signed), [30, 0, 1, 10, 30]);
+        assert_eq!(identity.may_sign(Instant::from_ms(100_000)), Err(1));
     }
 }

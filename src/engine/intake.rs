@@ -2,11 +2,12 @@
 
 use super::Error;
 use super::identity::Nonce;
-use super::request::{Announce, EndpointList, Leave, PeersQuery, SchemeList};
+use super::request::{Announce, EndpointList, Leave, PeersQuery, SchemeList, SealText};
 use super::token::Token;
 use crate::endpoint::{self, Endpoint};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::MAX_SAMPLE;
+use crate::record::{KeyId, Seal};
 use crate::wire::json::{self, AnnounceBody, Field, HelloBody, LeaveBody};
 
 /// The version of the JSON protocol: clients of another major version are told so.
@@ -36,15 +37,20 @@ impl From<json::Error> for Error {
     }
 }
 
-/// The announce in `body`. The engine clamps its ttl and fills in observed addresses.
+/// The announce in `body`. The engine clamps its ttl, fills in observed addresses, and verifies the signature. `own` gets
+/// the id of a signed one that names none.
 ///
 /// # Errors
-/// [`Error::BadId`], [`Error::BadEndpoint`], [`Error::BadNetwork`], [`Error::BadToken`].
-pub fn announce<'a>(body: &AnnounceBody<'a>, default_network: NetworkKey) -> Result<Announce<'a>, Error> {
+/// [`Error::BadId`], [`Error::BadEndpoint`], [`Error::BadNetwork`], [`Error::BadToken`], [`Error::BadSignature`].
+pub fn announce<'a>(
+    body: &AnnounceBody<'a>,
+    default_network: NetworkKey,
+    own: &'a mut Option<KeyId>,
+) -> Result<Announce<'a>, Error> {
     Ok(Announce {
         network: network(body.network, default_network)?,
-        id: required_id(body.id)?,
-        endpoints: endpoints(body.endpoints.as_deref())?,
+        id: own_id(body.id, body.seal, own)?.ok_or(Error::BadId)?,
+        endpoints: endpoints(body.endpoints.as_deref(), body.seal.is_some())?,
         ttl_s: ttl_s(body.ttl_s),
         seeding: false,
         owner: token(body.token)?,
@@ -53,14 +59,18 @@ pub fn announce<'a>(body: &AnnounceBody<'a>, default_network: NetworkKey) -> Res
     })
 }
 
-/// The leave in `body`.
+/// The leave in `body`. `own` gets the id of a signed one that names none.
 ///
 /// # Errors
-/// [`Error::BadId`], [`Error::BadNetwork`], [`Error::BadToken`].
-pub fn leave<'a>(body: &LeaveBody<'a>, default_network: NetworkKey) -> Result<Leave<'a>, Error> {
+/// [`Error::BadId`], [`Error::BadNetwork`], [`Error::BadToken`], [`Error::BadSignature`].
+pub fn leave<'a>(
+    body: &LeaveBody<'a>,
+    default_network: NetworkKey,
+    own: &'a mut Option<KeyId>,
+) -> Result<Leave<'a>, Error> {
     Ok(Leave {
         network: network(body.network, default_network)?,
-        id: required_id(body.id)?,
+        id: own_id(body.id, body.seal, own)?.ok_or(Error::BadId)?,
         owner: token(body.token)?,
         seal: body.seal,
     })
@@ -99,6 +109,24 @@ pub fn id(text: Option<&str>) -> Result<Option<PeerId<'_>>, Error> {
     text.map(PeerId::parse).transpose().map_err(|_| Error::BadId)
 }
 
+/// The id that a request names, or else that of its key, if it has one: it is put in `own`.
+///
+/// # Errors
+/// [`Error::BadId`] if it names what is none, [`Error::BadSignature`] if the key is none.
+pub fn own_id<'a>(
+    text: Option<&'a str>,
+    seal: Option<SealText<'_>>,
+    own: &'a mut Option<KeyId>,
+) -> Result<Option<PeerId<'a>>, Error> {
+    match (text, seal) {
+        (None, Some(seal)) => {
+            let key = Seal::parse_key(seal.key).ok_or(Error::BadSignature)?;
+            Ok(Some(own.insert(KeyId::of(&key)).id()))
+        }
+        _ => id(text),
+    }
+}
+
 /// The schemes in `list`, separated by commas; none, which stands for all, if it is empty or missing.
 ///
 /// # Errors
@@ -108,14 +136,15 @@ pub fn transport(list: Option<&str>) -> Result<SchemeList<'_>, Error> {
     schemes(list.into_iter().flat_map(|list| list.split(',')), Field::Transport)
 }
 
-/// The endpoints of an announce: 1 to 4.
+/// The endpoints of an announce: 1 to 4, those of a signed one spelt as they are handed out.
 ///
 /// # Errors
 /// [`Error::BadEndpoint`] if there is none, one is malformed, or there are too many.
-pub fn endpoints<'a>(texts: Option<&[&'a str]>) -> Result<EndpointList<'a>, Error> {
+pub fn endpoints<'a>(texts: Option<&[&'a str]>, signed: bool) -> Result<EndpointList<'a>, Error> {
+    let parse = if signed { Endpoint::parse_canonical } else { Endpoint::parse };
     let mut list = EndpointList::new();
     for text in texts.unwrap_or_default() {
-        let endpoint = Endpoint::parse(text).map_err(|_| Error::BadEndpoint)?;
+        let endpoint = parse(text).map_err(|_| Error::BadEndpoint)?;
         list.push(endpoint).map_err(|_| Error::BadEndpoint)?;
     }
     if list.is_empty() { Err(Error::BadEndpoint) } else { Ok(list) }
@@ -132,10 +161,6 @@ pub fn ttl_s(wanted: Option<u64>) -> Option<u32> {
 /// [`Error::BadRequest`] if it is none.
 pub fn nonce(text: Option<&str>) -> Result<Option<Nonce>, Error> {
     text.map(|text| Nonce::parse(text).ok_or(BAD_NONCE)).transpose()
-}
-
-fn required_id(text: Option<&str>) -> Result<PeerId<'_>, Error> {
-    id(text)?.ok_or(Error::BadId)
 }
 
 fn token(text: Option<&str>) -> Result<Option<Token>, Error> {
@@ -162,7 +187,8 @@ mod tests {
     const DEFAULT: NetworkKey = NetworkKey([7; 20]);
 
     fn announce_of(document: &str) -> Result<Announce<'_>, Error> {
-        announce(&AnnounceBody::parse(document.as_bytes())?, DEFAULT)
+        let own = std::boxed::Box::leak(Default::default());
+        announce(&AnnounceBody::parse(document.as_bytes())?, DEFAULT, own)
     }
 
     fn hello_of(document: &str) -> Result<PeersQuery<'_>, Error> {
@@ -218,12 +244,37 @@ mod tests {
     fn a_leave() {
         let leave_of = |document: &'static str| {
             let body = LeaveBody::parse(document.as_bytes())?;
-            leave(&body, DEFAULT).map(|leave| (leave.network, leave.id.as_str(), leave.owner))
+            let own = std::boxed::Box::leak(Default::default());
+            leave(&body, DEFAULT, own).map(|leave| (leave.network, leave.id.as_str(), leave.owner))
         };
         assert_eq!(leave_of(r#"{"id":"n"}"#), Ok((DEFAULT, "n", None)));
         assert_eq!(leave_of(r#"{"id":"n","token":""}"#), Err(Error::BadToken));
         assert_eq!(leave_of("{}"), Err(Error::BadId));
         assert_eq!(leave_of(r#"{"id":"n","sig":"x"}"#).map(drop), Err(Error::BadSignature));
+    }
+
+    #[test]
+    fn a_signed_announce_needs_no_id_but_its_endpoints_in_full() {
+        let (key, sig) = ("A".repeat(43), "A".repeat(86));
+        let document = |rest: &str, endpoint: &str| {
+            std::format!(r#"{{"key":"{key}","seq":5,"sig":"{sig}","endpoints":["{endpoint}"]{rest}}}"#)
+        };
+        let whole = document("", "tcp://198.51.100.7:9");
+        let announce = announce_of(&whole).unwrap();
+        // printf '%064d' 0 | xxd -r -p | sha256sum | cut -c1-40
+        assert_eq!(announce.id.as_str(), "66687aadf862bd776c8fc18b8e9f8e2008971485");
+        assert_eq!(announce.seal.map(|seal| seal.seq), Some(5));
+        let named = document(r#","id":"other""#, "tcp://198.51.100.7:9");
+        assert_eq!(announce_of(&named).unwrap().id.as_str(), "other", "the engine decides");
+        for endpoint in ["tcp://:9", "tcp://[2001:DB8::1]:9"] {
+            assert_eq!(announce_of(&document("", endpoint)).map(drop), Err(Error::BadEndpoint));
+        }
+        for missing in ["key", "seq", "sig"] {
+            let part = whole.replace(missing, "other");
+            assert_eq!(announce_of(&part).map(drop), Err(Error::BadSignature), "{missing}");
+        }
+        let short = whole.replace(&key, &key[1..]);
+        assert_eq!(announce_of(&short).map(drop), Err(Error::BadSignature));
     }
 
     #[test]

@@ -75,7 +75,12 @@ impl Engine<'_> {
         let slot = match found {
             Some(slot) => {
                 match &seal {
-                    Some(seal) => check_newer(seal, self.peers.seal(slot).map(|stored| stored.seq))?,
+                    Some(seal) => {
+                        // Whoever has the id without a signature covers up no older record of its key.
+                        let stored = self.peers.seal(slot).map(|stored| stored.seq);
+                        let buried = || self.peers.last_seq(now, announce.network, announce.id);
+                        check_newer(seal, stored.or_else(buried))?;
+                    }
                     None => self.check_owner(source.addr, slot, announce.owner)?,
                 }
                 self.verify(record.seal, announce.network, &endpoints)?;
@@ -91,8 +96,11 @@ impl Engine<'_> {
                 self.verify(record.seal, announce.network, &endpoints)?;
                 let inserted =
                     self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull);
-                // Who gets no place must not use up what is for other newcomers.
-                inserted.inspect_err(|_| self.door.give_back(pass))?
+                // Who gets no place, or one of its own neighbours', must not use up what is for other newcomers.
+                if inserted.is_err() || inserted.is_ok_and(|(_, among_its_own)| among_its_own) {
+                    self.door.give_back(pass);
+                }
+                inserted?.0
             }
         };
         self.stats.count_registration(found.is_none());

@@ -4,10 +4,12 @@
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
 mod challenge;
+mod conversation;
 mod krpc;
 mod tracker;
 
 pub use challenge::challenge;
+pub use conversation::conversation;
 pub use krpc::{bencode, krpc};
 pub use tracker::{http_tracker, stun, tracker};
 

@@ -6,7 +6,7 @@ use super::SmallStorage;
 use crate::addr::CanonicalAddr;
 use crate::engine::http::{Connection, Wants};
 use crate::engine::{Engine, Settings};
-use crate::limits::MAX_TARGET_BYTES;
+use crate::limits::{MAX_RESPONSE_BYTES, MAX_TARGET_BYTES};
 use crate::rng::Seed;
 use crate::time::Instant;
 use crate::wire::bencode::Dict;
@@ -99,7 +99,7 @@ pub fn http_tracker(data: &[u8]) {
 
 /// The body of a response.
 struct Body {
-    response: [u8; 4096],
+    response: [u8; MAX_RESPONSE_BYTES],
     start: usize,
     end: usize,
 }
@@ -129,7 +129,7 @@ fn track(engine: &mut Engine<'_>, asker: IpAddr, path: &str, query: &str) -> Opt
     let pending = connection.pending();
     let start = pending.windows(4).position(|window| window == b"\r\n\r\n")?.saturating_add(4);
     let is_bencode = pending.starts_with(b"HTTP/1.1 200 ") && pending.windows(10).any(|w| w == b"text/plain");
-    let mut body = Body { response: [0; 4096], start, end: pending.len() };
+    let mut body = Body { response: [0; MAX_RESPONSE_BYTES], start, end: pending.len() };
     body.response.get_mut(..pending.len())?.copy_from_slice(pending);
     is_bencode.then_some(body)
 }

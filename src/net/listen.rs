@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
-use crate::limits::{LISTEN_BACKLOG, MAX_BIND_ADDRESSES};
+use crate::limits::{LISTEN_BACKLOG, MAX_BIND_ADDRESSES, SEND_BUFFER_BYTES};
 
 /// Most sockets of one kind: one for each address of `--bind`, or one for each family.
 pub const MAX_LISTENERS: usize = MAX_BIND_ADDRESSES;
@@ -78,7 +78,7 @@ fn bind_all(
 ) -> Result<Vec<OwnedFd>, BindError> {
     let mut tries = if port == 0 { FREE_PORT_TRIES } else { 1 };
     loop {
-        tries -= 1;
+        tries = tries.saturating_sub(1);
         match try_bind_all(kind, addresses, port, optional_ipv6, no_ipv6) {
             Err(error) if tries > 0 && error.cause.kind() == ErrorKind::AddrInUse => {}
             result => return result,
@@ -123,6 +123,8 @@ fn bind_one(kind: Kind, addr: SocketAddr) -> io::Result<(OwnedFd, u16)> {
         // An answer is one write, and must not wait for the acknowledgement of the one before. Accepted sockets inherit
         // it from the listener.
         sockopt::set_tcp_nodelay(&socket, true)?;
+        // Left to itself the kernel would keep megabytes for a client that does not read.
+        sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
     }
     bind(&socket, &addr)?;
     if kind == Kind::Http {

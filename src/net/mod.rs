@@ -2,6 +2,18 @@
 //!
 //! Everything runs on one thread, in one executor: an acceptor for each listener, a task for each place of a connection
 //! that was ever used, a task for each UDP socket, and one for upkeep. They share the engine, and none keeps it while it waits.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod clock;
 pub mod listen;
@@ -13,13 +25,13 @@ pub mod signal;
 pub mod supervisor;
 mod tcp;
 mod udp;
+pub mod watchdog;
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::net::UdpSocket;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
@@ -46,10 +58,8 @@ pub struct Server<'s, 'e> {
     pub connections: &'s mut [Connection],
     /// Its clock, which was started with the engine.
     pub clock: Clock,
-    /// Who wants to know how it is.
-    pub supervisor: &'s Supervisor,
-    /// Counts how often it has come round.
-    pub beats: &'static AtomicU32,
+    /// Who hears how it goes.
+    pub supervisor: Supervisor,
 }
 
 impl Server<'_, '_> {
@@ -59,14 +69,14 @@ impl Server<'_, '_> {
     /// # Errors
     /// The system does not let a socket be waited for.
     pub async fn run<T>(self, stop: impl Future<Output = T>) -> io::Result<T> {
-        let Self { sockets, engine, connections, clock, supervisor, beats } = self;
+        let Self { sockets, engine, connections, clock, supervisor } = self;
+        let supervisor = RefCell::new(supervisor);
         let places = Places::new(connections.len());
         let executor = LocalExecutor::new();
         // The same sockets once more, for what the engine sends of its own accord.
         let senders = sockets.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
-        let signs = Signs { supervisor, beats };
-        start(&executor, keep_up(&places, engine, clock, senders, signs)).detach();
-        let mut doors = Vec::with_capacity(sockets.tcp.len() + sockets.udp.len());
+        start(&executor, keep_up(&places, engine, clock, senders, &supervisor)).detach();
+        let mut doors = Vec::with_capacity(sockets.tcp.len().saturating_add(sockets.udp.len()));
         for listener in sockets.tcp {
             doors.push(start(&executor, tcp::accept(Async::new(listener)?, &places, engine, clock)));
         }
@@ -82,8 +92,9 @@ impl Server<'_, '_> {
             pending().await
         };
         let serve = async {
+            supervisor.borrow().ready();
             let ending = stop.await;
-            supervisor.stopping();
+            supervisor.borrow().stopping();
             drop(doors);
             places.stop();
             or(places.all_free(), async {
@@ -102,27 +113,18 @@ fn start<'w>(executor: &LocalExecutor<'w>, work: impl Future<Output = ()> + 'w) 
     executor.spawn(work)
 }
 
-/// Who sees that the server is alive.
-struct Signs<'s> {
-    supervisor: &'s Supervisor,
-    beats: &'static AtomicU32,
-}
-
-/// Does what has to be done now and then, for ever: expiry, deadlines, signs of life, and looking at the clock on the wall.
+/// Does what has to be done now and then, for ever: expiry, deadlines, and looking at the clock on the wall.
 async fn keep_up(
     places: &Places,
     engine: &RefCell<Engine<'_>>,
     clock: Clock,
     senders: Vec<UdpSocket>,
-    signs: Signs<'_>,
+    supervisor: &RefCell<Supervisor>,
 ) {
     let resident = ResidentMemory::open();
     let mut look_at = Instant::START;
-    let mut said_at = Instant::START;
     loop {
         let now = clock.now();
-        signs.beats.fetch_add(1, Ordering::Relaxed);
-        signs.supervisor.alive(now, &mut said_at);
         if now >= look_at {
             look_at = now.plus_s(1);
             let mut engine = engine.borrow_mut();
@@ -130,7 +132,9 @@ async fn keep_up(
             if let Some(bytes) = resident.bytes() {
                 engine.set_resident_bytes(bytes);
             }
+            supervisor.borrow_mut().report(now, engine.peers().len(), engine.peers().capacity());
         }
+        watchdog::come_round();
         places.tick(now);
         while engine.borrow_mut().tick(now) {
             yield_now().await;
@@ -160,14 +164,12 @@ mod tests {
         let mut storage = Box::new(Storage::<16, 256>::new());
         let engine = RefCell::new(storage.engine(Settings::default(), &Seed([1; 32])));
         let mut connections: Vec<_> = (0..places).map(|_| Connection::new()).collect();
-        static BEATS: AtomicU32 = AtomicU32::new(0);
         let server = Server {
             sockets,
             engine: &engine,
             connections: &mut connections,
             clock: Clock::start(),
-            supervisor: &Supervisor::default(),
-            beats: &BEATS,
+            supervisor: Supervisor::default(),
         };
         smol::block_on(server.run(client(http, udp))).unwrap()
     }

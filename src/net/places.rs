@@ -41,6 +41,8 @@ pub(super) struct Place {
     deadline: Cell<Option<Instant>>,
     /// Since when the client may send a request.
     listening_since: Cell<Option<Instant>>,
+    /// Since when an answer has found no room in the client's buffers.
+    stuck_since: Cell<Option<Instant>>,
 }
 
 /// A connection that has been accepted.
@@ -96,35 +98,43 @@ impl Places {
         poll_fn(|cx| if self.are_full() { self.queue_up(cx) } else { Poll::Ready(()) }).await;
     }
 
-    /// Takes the place of the client that has let the server wait for a request for longest, if it was longer than
-    /// [`PATIENCE_FULL_MS`].
+    /// Takes the place of the client that has let the server wait for longest, with a request or with taking an answer, if it
+    /// was longer than [`PATIENCE_FULL_MS`].
     pub(super) fn reclaim(&self, now: Instant) {
-        let listening = self.all.iter().filter_map(|place| Some((place.listening_since.get()?, place)));
-        let slowest = listening.min_by_key(|&(since, _)| since);
+        let waits = |place: &Place| place.listening_since.get().or(place.stuck_since.get());
+        let waiting = self.all.iter().filter_map(|place| Some((waits(place)?, place)));
+        let slowest = waiting.min_by_key(|&(since, _)| since);
         if let Some((_, place)) = slowest.filter(|&(since, _)| now.ms_since(since) >= PATIENCE_FULL_MS) {
             // Once is enough: until its task has seen it, this place is nobody's to take.
             place.listening_since.set(None);
+            place.stuck_since.set(None);
             place.call(Call::Leave);
         }
     }
 
-    /// Hands a connection over to the task of a free place, and waits for one if another acceptor was faster.
-    pub(super) async fn hand_over(&self, arrival: Arrival) {
+    /// Hands a connection over to the task of a free place, and waits for one if another acceptor was faster. Returns it
+    /// if its client `has_limits` and has its share, which is looked at as the place is taken: while one acceptor
+    /// waits, others may seat more of the same client.
+    pub(super) async fn hand_over(&self, arrival: Arrival, has_limits: bool) -> Option<Arrival> {
+        let client = arrival.peer.into();
         let mut arrival = Some(arrival);
         poll_fn(|cx| {
+            if has_limits && self.has_its_share(client) {
+                return Poll::Ready(arrival.take());
+            }
             let Some(at) = self.free.borrow_mut().pop() else { return self.queue_up(cx) };
             if let (Some(place), Some(arrival)) = (self.all.get(at), arrival.take()) {
-                place.client.set(Some(arrival.peer.into()));
+                place.client.set(Some(client));
                 place.arrival.set(Some(arrival));
                 place.wake();
             }
-            Poll::Ready(())
+            Poll::Ready(None)
         })
-        .await;
+        .await
     }
 
     /// Lets an acceptor wait for a free place.
-    fn queue_up(&self, cx: &Context<'_>) -> Poll<()> {
+    fn queue_up<T>(&self, cx: &Context<'_>) -> Poll<T> {
         let mut acceptors = self.acceptors.borrow_mut();
         if !acceptors.iter().any(|waker| waker.will_wake(cx.waker())) {
             // There is room: an acceptor for each listener, and no more.
@@ -139,6 +149,7 @@ impl Places {
             place.client.set(None);
             place.deadline.set(None);
             place.listening_since.set(None);
+            place.stuck_since.set(None);
             place.call.set(None);
         }
         self.free.borrow_mut().push(at);
@@ -149,7 +160,7 @@ impl Places {
     }
 
     /// Whether another connection from `client` is one too many of its address or of its network.
-    pub(super) fn has_its_share(&self, client: CanonicalAddr) -> bool {
+    fn has_its_share(&self, client: CanonicalAddr) -> bool {
         let of_same = |level| {
             let prefix = client.prefix(level);
             let clients = self.all.iter().filter_map(|place| place.client.get());
@@ -174,9 +185,9 @@ impl Places {
     /// How long a client may take to send a request: the fewer places are free, the less.
     fn patience_ms(&self) -> u64 {
         let (free, all) = (self.free.borrow().len(), self.all.len());
-        if free * 5 < all {
+        if free.saturating_mul(5) < all {
             PATIENCE_CROWDED_MS
-        } else if free * 2 < all {
+        } else if free.saturating_mul(2) < all {
             PATIENCE_BUSY_MS
         } else {
             u64::MAX
@@ -226,17 +237,22 @@ impl Place {
         .await
     }
 
-    /// Waits until `stream` is ready, or until the task is called: at `deadline` or, if `listening_since` says that
-    /// the client is to send a request, when others need the place more.
+    /// Waits until `stream` is ready, or until the task is called: at `deadline` or, if the client has let the server wait
+    /// `since` then, when others need the place more.
     pub(super) async fn ready(
         &self,
         stream: &Async<TcpStream>,
         readiness: Readiness,
         deadline: Instant,
-        listening_since: Option<Instant>,
+        since: Option<Instant>,
     ) -> io::Result<Option<Call>> {
         self.deadline.set(Some(deadline));
+        let (listening_since, stuck_since) = match readiness {
+            Readiness::Readable => (since, None),
+            Readiness::Writable => (None, since),
+        };
         self.listening_since.set(listening_since);
+        self.stuck_since.set(stuck_since);
         poll_fn(|cx| {
             if let Some(call) = self.call.take() {
                 return Poll::Ready(Ok(Some(call)));
@@ -267,6 +283,8 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+
     use super::*;
 
     fn addr(text: &str) -> CanonicalAddr {
@@ -300,6 +318,29 @@ mod tests {
         seat(&places, &["2001:db8::1"; CONNECTIONS_PER_HOST]);
         assert!(places.has_its_share(addr("2001:db8::2")));
         assert!(!places.has_its_share(addr("2001:db8:0:1::2")));
+    }
+
+    #[test]
+    fn a_share_is_not_exceeded_while_a_place_is_waited_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let arrival = || Arrival {
+            stream: Async::<TcpStream>::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+                .unwrap(),
+            peer: "198.51.100.7:40000".parse().unwrap(),
+        };
+        let places = Places::new(4 * CONNECTIONS_PER_HOST);
+        seat(&places, &["198.51.100.7"; CONNECTIONS_PER_HOST - 1]);
+        seat(&places, &["10.0.0.1"; 3 * CONNECTIONS_PER_HOST + 1]);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut two = [0, 1].map(|_| Box::pin(places.hand_over(arrival(), true)));
+        two.iter_mut().for_each(|one| assert!(one.as_mut().poll(&mut cx).is_pending(), "no place is free"));
+        let of_others = CONNECTIONS_PER_HOST - 1;
+        [of_others, of_others + 1].iter().for_each(|&at| places.vacate(at));
+        let seated = two.map(|mut one| match one.as_mut().poll(&mut cx) {
+            Poll::Ready(back) => back.is_none(),
+            Poll::Pending => panic!("a place is free"),
+        });
+        assert_eq!(seated, [true, false]);
     }
 
     #[test]
@@ -337,8 +378,10 @@ mod tests {
     fn the_slowest_loses_its_place_to_who_waits() {
         let places = Places::new(3);
         seat(&places, &["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-        let since = [Some(Instant::from_ms(60)), Some(Instant::from_ms(50)), None];
-        places.all.iter().zip(since).for_each(|(place, since)| place.listening_since.set(since));
+        let at = |ms| Some(Instant::from_ms(ms));
+        places.all[0].listening_since.set(at(60));
+        places.all[1].listening_since.set(at(50));
+        places.all[2].stuck_since.set(at(70));
         let called = |now_ms| {
             places.reclaim(Instant::from_ms(now_ms));
             places.all.iter().position(|place| place.call.take() == Some(Call::Leave))
@@ -347,7 +390,9 @@ mod tests {
         assert_eq!(called(75), Some(1));
         assert_eq!(called(84), None, "it is not called twice");
         assert_eq!(called(85), Some(0));
-        assert_eq!(called(1_000_000), None, "an answer under way is never cut off");
+        assert_eq!(called(94), None);
+        assert_eq!(called(95), Some(2), "an answer that is not taken is given up as well");
+        assert_eq!(called(1_000_000), None, "whoever is served at this moment stays");
     }
 
     #[test]

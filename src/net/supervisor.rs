@@ -1,226 +1,206 @@
-//! What a supervisor wants to know, in systemd's protocol (sd_notify(3)): that the server is ready, that it is alive, and that
-//! it ends. Where nobody asks, nothing is said.
+//! What is told to the supervisor that started the process, if it wants to know: sd_notify(3), of which this is the whole
+//! protocol. One datagram of lines `NAME=value` a message, to the socket that `NOTIFY_SOCKET` names.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
+use crate::limits::STATUS_PAUSE_MS;
 use crate::time::Instant;
+use crate::wire::Writer;
 
-/// Whom to tell, if anybody.
+/// The supervisor of this process, or nobody.
 #[derive(Default)]
 pub struct Supervisor {
-    line: Option<Line>,
-    /// How often it wants a sign of life, in milliseconds.
-    every_ms: Option<u64>,
-}
-
-/// The way to the supervisor.
-struct Line {
-    socket: UnixDatagram,
-    address: OsString,
+    socket: Option<UnixDatagram>,
+    /// How often it wants to hear that the server goes on, in milliseconds: twice in the time after which it takes the
+    /// server for dead, as sd_watchdog_enabled(3) advises.
+    watchdog_pause_ms: Option<u64>,
+    next_report: Instant,
 }
 
 impl Supervisor {
-    /// The supervisor that `environment` names, by `NOTIFY_SOCKET`, and how patient it is, by `WATCHDOG_USEC`, if that is
-    /// meant for the process `WATCHDOG_PID`, which is `own_pid`.
-    pub fn find(environment: impl Fn(&str) -> Option<OsString>, own_pid: u32) -> Self {
-        let line = environment("NOTIFY_SOCKET").filter(|address| !address.is_empty()).and_then(|address| {
-            let socket = UnixDatagram::unbound().ok()?;
-            // It may be full; nobody here waits for it.
-            socket.set_nonblocking(true).ok()?;
-            Some(Line { socket, address })
-        });
-        let number = |name: &str| environment(name)?.to_str()?.parse::<u64>().ok();
-        let is_for_us =
-            environment("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(own_pid.into());
-        // Half of its patience, as sd_watchdog_enabled(3) advises.
-        let every_ms = number("WATCHDOG_USEC").filter(|&us| us > 0 && is_for_us).map(|us| us / 2000);
-        Self { every_ms: every_ms.filter(|_| line.is_some()), line }
+    /// The supervisor that the variables of the environment name; nobody if none does.
+    ///
+    /// # Errors
+    /// It cannot be told anything.
+    pub fn open(variable: impl Fn(&str) -> Option<OsString>) -> io::Result<Self> {
+        let Some(path) = variable("NOTIFY_SOCKET") else { return Ok(Self::default()) };
+        let socket = UnixDatagram::unbound()?;
+        connect(&socket, &path)?;
+        // A supervisor that does not read must not stop the server.
+        socket.set_nonblocking(true)?;
+        let number = |name| variable(name)?.to_str()?.parse::<u64>().ok();
+        let is_ours = variable("WATCHDOG_PID").is_none()
+            || number("WATCHDOG_PID") == Some(u64::from(std::process::id()));
+        let period_us = number("WATCHDOG_USEC").filter(|&us| us > 0 && is_ours);
+        Ok(Self {
+            socket: Some(socket),
+            watchdog_pause_ms: period_us.map(|us| us / 2000),
+            next_report: Instant::START,
+        })
     }
 
-    /// The one that this process's environment names.
-    pub fn of_process() -> Self {
-        Self::find(|name| std::env::var_os(name), std::process::id())
-    }
-
-    /// Says that the server is ready.
+    /// Says that the server can be used.
     pub fn ready(&self) {
-        self.tell("READY=1");
+        self.tell(b"READY=1");
     }
 
-    /// Says that it ends.
+    /// Says that the server ends.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1");
+        self.tell(b"STOPPING=1\nSTATUS=finishing what is under way");
     }
 
-    /// Says that it is alive, if it is time to. `said` is when it last did.
-    pub fn alive(&self, now: Instant, said: &mut Instant) {
-        if self.every_ms.is_some_and(|every_ms| now.ms_since(*said) >= every_ms) {
-            *said = now;
-            self.tell("WATCHDOG=1");
+    /// Says, when it is time to, that the server goes on, and how many peers it has of so many.
+    pub fn report(&mut self, now: Instant, peers: usize, capacity: usize) {
+        if self.socket.is_none() || now < self.next_report {
+            return;
+        }
+        self.next_report =
+            now.plus_ms(self.watchdog_pause_ms.unwrap_or(STATUS_PAUSE_MS).min(STATUS_PAUSE_MS));
+        let mut message = [0; 96];
+        let mut out = Writer::new(&mut message);
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let put = out
+            .put_str(if self.watchdog_pause_ms.is_some() { "WATCHDOG=1\nSTATUS=" } else { "STATUS=" })
+            .and_then(|()| out.put_decimal(count(peers)))
+            .and_then(|()| out.put_str(" peers, room for "))
+            .and_then(|()| out.put_decimal(count(capacity)));
+        if put.is_ok() {
+            self.tell(out.written());
         }
     }
 
-    fn tell(&self, state: &str) {
-        if let Some(line) = &self.line {
-            // What it does not take, it does not want.
-            let _ = line.send(state.as_bytes());
+    /// Sends a message. One that gets lost is followed by others, or the supervisor is not there to hear it.
+    fn tell(&self, message: &[u8]) {
+        if let Some(socket) = &self.socket {
+            let _ = socket.send(message);
         }
     }
 }
 
-impl Line {
-    fn send(&self, state: &[u8]) -> std::io::Result<usize> {
-        #[cfg(target_os = "linux")]
-        {
-            use std::os::linux::net::SocketAddrExt as _;
-            use std::os::unix::ffi::OsStrExt as _;
-            use std::os::unix::net::SocketAddr;
-            // An address in the abstract namespace begins with a zero byte, which is written `@`.
-            if let Some(name) = self.address.as_bytes().strip_prefix(b"@") {
-                return self.socket.send_to_addr(state, &SocketAddr::from_abstract_name(name)?);
-            }
-        }
-        self.socket.send_to(state, &self.address)
+/// Connects to the socket at `path`, which a leading `@` makes an abstract one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn connect(socket: &UnixDatagram, path: &OsString) -> io::Result<()> {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt as _;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::net::SocketAddr;
+
+    match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => socket.connect_addr(&SocketAddr::from_abstract_name(name)?),
+        None => socket.connect(path),
     }
 }
 
-/// How long the server may do nothing before it is ended from inside, and how often that is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
-const LOOKS: u32 = 3;
-
-/// Starts to watch over the server: if `beats` stands still for 30 seconds of the watcher's own time, the process is aborted,
-/// so that a supervisor starts it again. A process that is stopped or a machine that sleeps is no hang: then the watcher
-/// does not look either.
-///
-/// # Errors
-/// The system allows no thread.
-pub fn watch_over(beats: impl Fn() -> u32 + Send + 'static) -> std::io::Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "this thread does nothing but sleep")]
-    let watch = move || {
-        until_it_stands_still(beats, || std::thread::sleep(LOOK_EVERY));
-        eprintln!("error: the server has stood still for {} s", LOOK_EVERY.as_secs() * u64::from(LOOKS));
-        std::process::abort();
-    };
-    // The least a thread may have, and all it needs.
-    std::thread::Builder::new().name("watchdog".into()).stack_size(16 * 1024).spawn(watch).map(drop)
-}
-
-/// Returns when `beats` was the same at so many looks in a row.
-fn until_it_stands_still(beats: impl Fn() -> u32, mut wait: impl FnMut()) {
-    let (mut seen, mut same) = (beats(), 0);
-    while same < LOOKS {
-        wait();
-        let now = beats();
-        same = if now == seen { same + 1 } else { 0 };
-        seen = now;
-    }
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn connect(socket: &UnixDatagram, path: &OsString) -> io::Result<()> {
+    socket.connect(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-    use std::path::PathBuf;
-
     use super::*;
 
-    fn supervisor(address: &str, more: &[(&str, &str)]) -> Supervisor {
-        let variables = [&[("NOTIFY_SOCKET", address)], more].concat();
-        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| value.into());
-        Supervisor::find(find, 77)
-    }
-
-    fn heard(socket: &UnixDatagram) -> Option<String> {
+    /// A supervisor that can be asked what it heard, and the socket's name.
+    #[cfg(target_os = "linux")]
+    fn supervisor(about: &str) -> (UnixDatagram, OsString) {
+        use std::os::linux::net::SocketAddrExt as _;
+        let name = format!("waypost-test-{}-{about}", std::process::id());
+        let addr = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let socket = UnixDatagram::bind_addr(&addr).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let mut bytes = [0; 64];
-        let length = socket.recv(&mut bytes).ok()?;
-        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+        (socket, format!("@{name}").into())
     }
 
-    /// A socket at a path of its own.
-    fn listener(name: &str) -> (UnixDatagram, PathBuf) {
-        let path = std::env::temp_dir().join(format!("waypost-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        (UnixDatagram::bind(&path).unwrap(), path)
+    #[cfg(target_os = "linux")]
+    fn heard(socket: &UnixDatagram) -> Option<String> {
+        let mut message = [0; 256];
+        socket.recv(&mut message).ok().map(|n| String::from_utf8(message[..n].into()).unwrap())
     }
 
     #[test]
-    fn it_is_told_what_happens() {
-        let (socket, path) = listener("told");
-        let supervisor =
-            supervisor(path.to_str().unwrap(), &[("WATCHDOG_USEC", "2000000"), ("WATCHDOG_PID", "77")]);
-        supervisor.ready();
-        assert_eq!(heard(&socket).as_deref(), Some("READY=1"));
-        let mut said = Instant::START;
-        supervisor.alive(Instant::from_ms(999), &mut said);
-        assert_eq!(heard(&socket), None);
-        supervisor.alive(Instant::from_ms(1000), &mut said);
-        assert_eq!(heard(&socket).as_deref(), Some("WATCHDOG=1"));
-        supervisor.alive(Instant::from_ms(1999), &mut said);
-        assert_eq!(heard(&socket), None);
-        supervisor.alive(Instant::from_ms(2000), &mut said);
-        assert_eq!(heard(&socket).as_deref(), Some("WATCHDOG=1"));
-        supervisor.stopping();
-        assert_eq!(heard(&socket).as_deref(), Some("STOPPING=1"));
-        drop(socket);
-        supervisor.ready();
-        std::fs::remove_file(path).unwrap();
+    fn without_a_supervisor_nothing_happens() {
+        let mut nobody = Supervisor::open(|_| None).unwrap();
+        nobody.ready();
+        nobody.report(Instant::START, 1, 2);
+        nobody.stopping();
+    }
+
+    #[test]
+    fn a_socket_that_is_not_there_is_an_error() {
+        for path in ["", "/nowhere/at/all", "@waypost-nobody"] {
+            let open = Supervisor::open(|name| (name == "NOTIFY_SOCKET").then(|| path.into()));
+            assert!(open.is_err(), "{path}");
+        }
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn it_may_have_an_abstract_address() {
-        use std::os::linux::net::SocketAddrExt as _;
-        use std::os::unix::net::SocketAddr;
-        let name = format!("waypost-test-{}", std::process::id());
-        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        supervisor(&format!("@{name}"), &[]).ready();
+    fn it_is_told_in_time_that_the_server_goes_on() {
+        let (socket, path) = supervisor("time");
+        let own = std::process::id().to_string();
+        let mut told = Supervisor::open(|name| match name {
+            "NOTIFY_SOCKET" => Some(path.clone()),
+            "WATCHDOG_USEC" => Some("3000000".into()),
+            "WATCHDOG_PID" => Some(own.clone().into()),
+            _ => None,
+        })
+        .unwrap();
+        told.ready();
         assert_eq!(heard(&socket).as_deref(), Some("READY=1"));
-    }
-
-    #[test]
-    fn signs_of_life_are_for_who_wants_them_of_us() {
-        let (socket, path) = listener("life");
-        let address = path.to_str().unwrap();
-        for more in [
-            &[][..],
-            &[("WATCHDOG_USEC", "0")],
-            &[("WATCHDOG_USEC", "soon")],
-            &[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "78")],
-            &[("WATCHDOG_USEC", "1000"), ("WATCHDOG_PID", "x")],
-        ] {
-            supervisor(address, more).alive(Instant::from_s(1000), &mut Instant::START.clone());
-            assert_eq!(heard(&socket), None, "{more:?}");
+        let going_on = Some("WATCHDOG=1\nSTATUS=7 peers, room for 64");
+        for (now_ms, message) in
+            [(0, going_on), (1_499, None), (1_500, going_on), (2_999, None), (3_000, going_on)]
+        {
+            told.report(Instant::from_ms(now_ms), 7, 64);
+            assert_eq!(heard(&socket).as_deref(), message, "{now_ms}");
         }
-        supervisor(address, &[("WATCHDOG_USEC", "1000")])
-            .alive(Instant::from_s(1), &mut Instant::START.clone());
-        assert_eq!(heard(&socket).as_deref(), Some("WATCHDOG=1"));
-        std::fs::remove_file(path).unwrap();
+        told.stopping();
+        assert!(heard(&socket).unwrap().starts_with("STOPPING=1\n"));
     }
 
     #[test]
-    fn where_nobody_asks_nothing_is_said() {
-        for address in ["", "/nowhere/at/all", "@waypost-nobody-listens"] {
-            let supervisor = supervisor(address, &[("WATCHDOG_USEC", "1000")]);
-            supervisor.ready();
-            supervisor.alive(Instant::from_s(1), &mut Instant::START.clone());
+    #[cfg(target_os = "linux")]
+    fn a_watchdog_of_another_process_is_not_ours() {
+        let (socket, path) = supervisor("other");
+        for (variable, value) in
+            [("WATCHDOG_PID", "1"), ("WATCHDOG_PID", ""), ("WATCHDOG_USEC", "0"), ("WATCHDOG_USEC", "x")]
+        {
+            let mut told = Supervisor::open(|name| match name {
+                "NOTIFY_SOCKET" => Some(path.clone()),
+                _ if name == variable => Some(value.into()),
+                "WATCHDOG_USEC" => Some("1000000".into()),
+                _ => None,
+            })
+            .unwrap();
+            for (now_ms, message) in [(0, Some("STATUS=0 peers, room for 1")), (STATUS_PAUSE_MS - 1, None)] {
+                told.report(Instant::from_ms(now_ms), 0, 1);
+                assert_eq!(heard(&socket).as_deref(), message, "{variable}={value} at {now_ms}");
+            }
         }
     }
 
     #[test]
-    fn a_server_stands_still_when_three_looks_show_the_same() {
-        let (beats, looks) = (Cell::new(7_u32), Cell::new(0));
-        until_it_stands_still(
-            || beats.get(),
-            || {
-                looks.set(looks.get() + 1);
-                // It is slow, but goes on, around the end of the numbers too; then it stands still.
-                if looks.get() % 3 == 0 && looks.get() < 30 {
-                    beats.set(beats.get().wrapping_add(u32::MAX / 5));
-                }
-            },
-        );
-        assert_eq!(looks.get(), 30);
+    #[cfg(target_os = "linux")]
+    fn one_that_does_not_read_stops_nothing() {
+        let (_socket, path) = supervisor("deaf");
+        let told = Supervisor::open(|name| (name == "NOTIFY_SOCKET").then(|| path.clone())).unwrap();
+        (0..10_000).for_each(|_| told.ready());
+    }
+
+    #[test]
+    fn it_may_have_a_path() {
+        let folder = std::env::temp_dir().join(format!("waypost-supervisor-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        Supervisor::open(|name| (name == "NOTIFY_SOCKET").then(|| path.clone().into())).unwrap().ready();
+        let mut message = [0; 16];
+        let n = socket.recv(&mut message).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(&message[..n], b"READY=1");
     }
 }

@@ -33,14 +33,11 @@ pub(super) async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let client = peer.into();
-                let unlimited = |engine: &Engine<'_>| {
-                    engine.settings().trusted_proxies.iter().any(|p| p.contains(client))
-                };
-                if !client.is_lan() && !unlimited(&engine.borrow()) && places.has_its_share(client) {
-                    reset(&stream);
-                } else {
-                    engine.borrow_mut().stats_mut().count_connection();
-                    places.hand_over(Arrival { stream, peer }).await;
+                let is_proxy = engine.borrow().settings().trusted_proxies.iter().any(|p| p.contains(client));
+                let has_limits = !client.is_lan() && !is_proxy;
+                match places.hand_over(Arrival { stream, peer }, has_limits).await {
+                    Some(Arrival { stream, .. }) => reset(&stream),
+                    None => engine.borrow_mut().stats_mut().count_connection(),
                 }
             }
             // The client was faster to go than we to accept.
@@ -93,6 +90,8 @@ async fn drive(
     // The first request often comes with the connection. Later ones do not come with the answer: waiting for them
     // without a try saves a call, and lets the others have their turn.
     let mut wait_first = false;
+    // Since when the answer under way has found no room. A byte taken now and then does not change it.
+    let mut stuck_since = None;
     loop {
         if places.stopping() {
             connection.finish();
@@ -116,6 +115,9 @@ async fn drive(
                 connection.sent(now, n, &mut engine.borrow_mut());
                 listening_since = Some(now);
                 wait_first = connection.wants() == Wants::Read;
+                if wait_first {
+                    stuck_since = None;
+                }
             }
             Ok(n) => {
                 connection.received(clock.now(), n, &mut engine.borrow_mut());
@@ -123,13 +125,21 @@ async fn drive(
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let (readiness, since) = match wants {
-                    Wants::Write => (Readiness::Writable, None),
+                    Wants::Write => {
+                        stuck_since = stuck_since.or_else(|| Some(clock.now()));
+                        (Readiness::Writable, stuck_since)
+                    }
                     _ => (Readiness::Readable, listening_since),
                 };
                 match place.ready(stream, readiness, connection.deadline(), since).await {
                     Ok(None) => {}
                     Ok(Some(Call::Look)) => connection.expired(clock.now()),
-                    Ok(Some(Call::Leave)) => return Ending::Displaced,
+                    Ok(Some(Call::Leave)) => {
+                        if wants == Wants::Write {
+                            reset(stream);
+                        }
+                        return Ending::Displaced;
+                    }
                     Err(_) => return Ending::ByClient,
                 }
             }

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use waypost::addr::{CanonicalAddr, Scope};
 use waypost::endpoint::Endpoint;
+use waypost::engine::pow::Pricing;
 use waypost::engine::{
     Announce, Engine, Leave, PeersQuery, Proof, Protocol, Reply, Request, Settings, Source, Storage,
 };
@@ -25,8 +26,8 @@ const AGAIN_MS: u64 = 150_000;
 const TICK_MS: u64 = 250;
 /// Who draws a sample after the attack.
 const ASKERS: u32 = 200;
-/// Stack of a thread that has the storage of the largest table.
-const STACK_BYTES: usize = 128 << 20;
+/// Stack of a thread besides the storage of its table.
+const STACK_BYTES: usize = 8 << 20;
 
 /// Where the announces of the flood come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,7 +200,7 @@ pub fn run(table: &mut dyn Table, attack: Attack, seed: u8, scale: u32) -> Outco
 /// Runs `attack` on an engine of `PEERS` places, with the limits it has by default or with none.
 pub fn run_on_engine<const PEERS: usize>(attack: Attack, seed: u8, scale: u32, limited: bool) -> Outcome {
     let run = move || {
-        let mut settings = Settings { max_peers: PEERS, ..Settings::default() };
+        let mut settings = Settings { max_peers: PEERS, pow: Pricing::Off, ..Settings::default() };
         if !limited {
             settings.queries_per_minute = 0;
             settings.announces_per_minute = 0;
@@ -207,7 +208,9 @@ pub fn run_on_engine<const PEERS: usize>(attack: Attack, seed: u8, scale: u32, l
         let mut storage = Storage::<PEERS, 16_384>::new();
         run(&mut Real(storage.engine(settings, &Seed([seed; 32]))), attack, seed, scale)
     };
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(run).unwrap();
+    // Without optimisation it is copied when it is made.
+    let stack_bytes = STACK_BYTES + 3 * size_of::<Storage<PEERS, 16_384>>();
+    let thread = std::thread::Builder::new().stack_size(stack_bytes).spawn(run).unwrap();
     thread.join().expect("the engine does not panic")
 }
 

@@ -1,10 +1,10 @@
 //! Starts the real program on free ports, speaks HTTP and UDP to it, and ends it by its handle.
 #![allow(dead_code, unreachable_pub, reason = "each test is a program that uses some of it")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 /// How long a test waits for what must come. Never waited out by a test that passes.
@@ -47,6 +47,14 @@ pub fn run(arguments: &[&str]) -> Output {
     waypost().args(arguments).output().unwrap()
 }
 
+/// The most memory a process has had resident, in bytes (proc(5): `VmHWM`).
+#[cfg(target_os = "linux")]
+pub fn peak_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
 /// A running server. Killed when dropped.
 pub struct Server {
     child: Child,
@@ -58,6 +66,7 @@ pub struct Server {
     pub has_ipv6: bool,
     /// What it printed before it was ready.
     pub banner: String,
+    output: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Server {
@@ -102,7 +111,13 @@ impl Server {
             has_ipv6: http.iter().any(SocketAddr::is_ipv6),
             child,
             banner,
+            output: Some(lines),
         }
+    }
+
+    /// What it prints from now on, to its end.
+    pub fn take_output(&mut self) -> Lines<BufReader<ChildStdout>> {
+        self.output.take().unwrap()
     }
 
     /// The process id.
@@ -201,7 +216,11 @@ pub struct Response {
 impl Http {
     /// Connects to `addr`.
     pub fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::of(TcpStream::connect(addr).unwrap())
+    }
+
+    /// Takes a connected socket.
+    pub fn of(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new() }
@@ -247,7 +266,12 @@ impl Http {
 
     /// Whether the server ends the connection, without another byte.
     pub fn ends(&mut self) -> bool {
-        self.received.is_empty() && matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+        use std::io::ErrorKind::{TimedOut, WouldBlock};
+        self.received.is_empty()
+            && match self.stream.read(&mut [0; 1]) {
+                Ok(read) => read == 0,
+                Err(error) => !matches!(error.kind(), TimedOut | WouldBlock),
+            }
     }
 
     fn take_response(&mut self, has_body: bool) -> Option<Response> {

@@ -117,9 +117,13 @@ fn read<'a>(
             return Ok((Request::Peers(intake::hello(&body, default_network)?), intake::nonce(body.nonce)?));
         }
         Question::Announce => {
-            Request::Announce(intake::announce(&AnnounceBody::parse(body)?, default_network)?)
+            let body = AnnounceBody::parse(body)?;
+            Request::Announce(intake::announce(&body, default_network, &mut texts.key_id)?)
         }
-        Question::Leave => Request::Leave(intake::leave(&LeaveBody::parse(body)?, default_network)?),
+        Question::Leave => {
+            let body = LeaveBody::parse(body)?;
+            Request::Leave(intake::leave(&body, default_network, &mut texts.key_id)?)
+        }
         Question::Challenge => Request::Challenge(parameters::challenge(query, texts, default_network)?),
     };
     Ok((request, None))

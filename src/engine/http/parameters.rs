@@ -4,13 +4,16 @@ use crate::engine::identity::Nonce;
 use crate::engine::{ChallengeQuery, Error, PeersQuery, intake};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{MAX_ID_BYTES, MAX_NETWORK_NAME_BYTES, MAX_SAMPLE, MAX_SCHEME_BYTES, MAX_SCHEMES};
+use crate::record::KeyId;
 use crate::wire::http::query;
 
-/// Room for parameters whose percent escapes must be decoded.
+/// Room for parameters whose percent escapes must be decoded, and for what is made of others.
 pub(super) struct Texts {
     network: [u8; MAX_NETWORK_NAME_BYTES],
     id: [u8; MAX_ID_BYTES],
     schemes: [u8; MAX_SCHEMES * (MAX_SCHEME_BYTES + 1)],
+    /// The id of a signed peer that names none.
+    pub(super) key_id: Option<KeyId>,
 }
 
 impl Texts {
@@ -19,6 +22,7 @@ impl Texts {
             network: [0; MAX_NETWORK_NAME_BYTES],
             id: [0; MAX_ID_BYTES],
             schemes: [0; MAX_SCHEMES * (MAX_SCHEME_BYTES + 1)],
+            key_id: None,
         }
     }
 }

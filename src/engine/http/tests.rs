@@ -223,7 +223,7 @@ fn each_refusal_has_its_status_and_word() {
         (post("/announce", "{}").replace("Content-Length: 2", "X: y"), 411, "bad_request"),
         (post("/announce", "{}").replace("Content-Length: 2", "Content-Length: 4097"), 413, "too_large"),
         (post("/announce", "{}").replace("Host: a", "Host: a\r\nExpect: x"), 417, "unsupported"),
-        (get(&format!("/{}", "x".repeat(512))), 414, "too_large"),
+        (get(&format!("/{}", "x".repeat(2048))), 414, "too_large"),
         (get("/").replace("Host", &format!("X: {}\r\nHost", "x".repeat(4096))), 431, "too_large"),
         (get("/").replace("HTTP/1.1", "HTTP/1.2"), 505, "unsupported"),
         (get("/").replace("Host: a\r\n", ""), 400, "bad_request"),

@@ -24,7 +24,8 @@ use crate::rng::Rng;
 use crate::time::Instant;
 
 impl PeerTable<'_> {
-    /// Makes sure that there is a place for a newcomer from `origin` (`None`: from the LAN).
+    /// Makes sure that there is a place for a newcomer from `origin` (`None`: from the LAN). Returns whether that cost one of its
+    /// own wide prefix its place, and so nobody else anything.
     ///
     /// # Errors
     /// [`NoPlace`] if its prefix has all the places it may have, or if the table is full and the newcomer has no claim
@@ -34,7 +35,7 @@ impl PeerTable<'_> {
         now: Instant,
         origin: Option<&Origin>,
         rng: &mut Rng,
-    ) -> Result<(), NoPlace> {
+    ) -> Result<bool, NoPlace> {
         let mut may_join = self.may_join(origin);
         let full = self.len() == self.capacity();
         if (full || !may_join) && self.expire_overdue(now) {
@@ -43,12 +44,15 @@ impl PeerTable<'_> {
         if !may_join {
             return Err(NoPlace);
         }
-        if self.len() == self.capacity() {
-            let victim = self.victim(origin, rng).ok_or(NoPlace)?;
-            self.evictions = self.evictions.saturating_add(1);
-            self.remove(Slot::of(victim));
+        if self.len() < self.capacity() {
+            return Ok(false);
         }
-        Ok(())
+        let victim = self.victim(origin, rng).ok_or(NoPlace)?;
+        let wide = self.peer(victim).groups.narrow_and_wide().map(|(_, wide)| wide);
+        let among_its_own = wide.is_some() && wide == origin.and_then(|origin| self.groups.wide(origin));
+        self.evictions = self.evictions.saturating_add(1);
+        self.remove(Slot::of(victim));
+        Ok(among_its_own)
     }
 
     /// Whether the caps leave room for one more peer from `origin`.

@@ -294,13 +294,19 @@ impl<'s> PeerTable<'s> {
         self.tombs.last_seq(now, network, id)
     }
 
-    /// Registers a peer that is not in the table.
+    /// Registers a peer that is not in the table. Returns its place, and whether it took that of one of its own wide prefix:
+    /// then nothing has changed for all others.
     ///
     /// # Errors
     /// [`NoPlace`] if the admission rule finds none.
-    pub fn insert(&mut self, now: Instant, record: &Record<'_>, rng: &mut Rng) -> Result<Slot, NoPlace> {
+    pub fn insert(
+        &mut self,
+        now: Instant,
+        record: &Record<'_>,
+        rng: &mut Rng,
+    ) -> Result<(Slot, bool), NoPlace> {
         let origin = self.groups.origin(record.source);
-        self.make_place(now, origin.as_ref(), rng)?;
+        let among_its_own = self.make_place(now, origin.as_ref(), rng)?;
         let slot = self.slots.take(self.peers).ok_or(NoPlace)?;
         let peer = self.peers.get_mut(slot as usize).ok_or(NoPlace)?;
         let far = self.far.get_mut(slot as usize).ok_or(NoPlace)?;
@@ -317,7 +323,7 @@ impl<'s> PeerTable<'s> {
         self.enrol(slot, origin.as_ref());
         self.wheel.set(slot, expires);
         self.activity.count(now, None);
-        Ok(Slot::of(slot))
+        Ok((Slot::of(slot), among_its_own))
     }
 
     /// Renews the peer at `slot` with what it announces now. Its network and id stay; all else may change.

@@ -58,10 +58,10 @@ impl Gate {
         Self { rate: Gcra::new(interval_us, if sixth > 64 { sixth } else { 64 }), due_us: 0 }
     }
 
-    /// Passes `n` a second, all of them at once if need be.
-    pub fn per_second(n: u32) -> Self {
-        let n = u64::from(n);
-        Self { rate: Gcra::new(1_000_000_u64.checked_div(n).unwrap_or(0), n), due_us: 0 }
+    /// Passes `n` a second, and `burst` at once.
+    pub fn per_second(n: u32, burst: u32) -> Self {
+        let interval_us = 1_000_000_u64.checked_div(n.into()).unwrap_or(0);
+        Self { rate: Gcra::new(interval_us, burst.into()), due_us: 0 }
     }
 
     /// Asks for one pass.

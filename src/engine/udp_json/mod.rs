@@ -7,7 +7,7 @@
 //! Without one:
 //!
 //! - `ping` gets a `pong`, with `server_id` and `you` if they fit;
-//! - `find_peers` with a `pad` gets as many peers as fit, and a token;
+//! - `find_peers` with a `pad` gets as many peers as fit, and a token; over the limit the token alone;
 //! - everything else gets a token, and nothing is changed;
 //! - what does not fit is silence.
 //!
@@ -23,8 +23,9 @@ use super::token::{Token, Use};
 use super::{Announce, Engine, Error, Leave, PeersQuery, Proof, Protocol, Reply, Request, Source, intake};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::{Endpoint, Host};
-use crate::id::{AddressId, NetworkKey};
+use crate::id::{AddressId, NetworkKey, PeerId};
 use crate::limits::{DEFAULT_UDP_SAMPLE, MAX_UDP_REPLY_BYTES, MAX_UDP_SAMPLE};
+use crate::record::KeyId;
 use crate::time::Instant;
 use crate::wire::json::{self, Field, MessageKind, UdpAnnounceBody, UdpMessage};
 use crate::wire::{Full, Writer};
@@ -79,7 +80,7 @@ impl Engine<'_> {
             (MessageKind::Ping, _) => self.ping(call, out),
             (MessageKind::FindPeers, Proof::None) if call.message.padded => {
                 self.find_peers(call, out).or_else(|trouble| match trouble {
-                    Trouble::Full => {
+                    Trouble::Full | Trouble::Refused(Error::RateLimited { .. }) => {
                         out.rewind(0);
                         Ok(call.emit_token(out)?)
                     }
@@ -112,7 +113,8 @@ impl Engine<'_> {
     fn udp_announce(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
         let body = self.taken_in(call, Kind::Announce, call.message.announce().map_err(Error::from))?;
         let own = address_id(&body, &call.source);
-        let announce = announce_of(&body, self.settings.default_network, &call.source, &own);
+        let mut key_id = None;
+        let announce = announce_of(&body, self.settings.default_network, &call.source, own.id(), &mut key_id);
         let announce = self.taken_in(call, Kind::Announce, announce)?;
         let id = announce.id;
         match self.handle(call.now, &call.source, &Request::Announce(announce)) {
@@ -124,7 +126,8 @@ impl Engine<'_> {
     fn udp_leave(&mut self, call: &Call<'_>, out: &mut Writer<'_>) -> Result<(), Trouble> {
         let body = self.taken_in(call, Kind::Leave, call.message.announce().map_err(Error::from))?;
         let own = address_id(&body, &call.source);
-        let leave = leave_of(&body, self.settings.default_network, &own);
+        let mut key_id = None;
+        let leave = leave_of(&body, self.settings.default_network, own.id(), &mut key_id);
         let leave = self.taken_in(call, Kind::Leave, leave)?;
         match self.handle(call.now, &call.source, &Request::Leave(leave)) {
             Reply::Left { removed } => Ok(call.emit_left(removed, out)?),
@@ -158,14 +161,15 @@ fn announce_of<'a>(
     body: &UdpAnnounceBody<'a>,
     default_network: NetworkKey,
     source: &Source,
-    own: &'a AddressId,
+    own: PeerId<'a>,
+    key_id: &'a mut Option<KeyId>,
 ) -> Result<Announce<'a>, Error> {
     let port = body.port.unwrap_or(source.port);
     Ok(Announce {
         network: intake::network(body.network, default_network)?,
-        id: intake::id(body.peer_id)?.unwrap_or(own.id()),
+        id: intake::own_id(body.peer_id, body.seal, key_id)?.unwrap_or(own),
         endpoints: match &body.endpoints {
-            Some(texts) => intake::endpoints(Some(texts))?,
+            Some(texts) => intake::endpoints(Some(texts), body.seal.is_some())?,
             None => EndpointList::from_iter([Endpoint { scheme: "udp", host: Host::Observed, port }]),
         },
         ttl_s: intake::ttl_s(body.ttl_s),
@@ -180,11 +184,12 @@ fn announce_of<'a>(
 fn leave_of<'a>(
     body: &UdpAnnounceBody<'a>,
     default_network: NetworkKey,
-    own: &'a AddressId,
+    own: PeerId<'a>,
+    key_id: &'a mut Option<KeyId>,
 ) -> Result<Leave<'a>, Error> {
     Ok(Leave {
         network: intake::network(body.network, default_network)?,
-        id: intake::id(body.peer_id)?.unwrap_or(own.id()),
+        id: intake::own_id(body.peer_id, body.seal, key_id)?.unwrap_or(own),
         owner: None,
         seal: body.seal,
     })

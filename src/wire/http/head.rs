@@ -282,7 +282,7 @@ struct Target<'a> {
 impl<'a> Target<'a> {
     fn parse(method: Method, text: &'a str) -> Result<Self, Reject> {
         if text.len() > MAX_TARGET_BYTES {
-            return Err(Reject { status: 414, detail: "the target may have 512 bytes at most" });
+            return Err(Reject { status: 414, detail: "the target may have 2048 bytes at most" });
         }
         if text.contains('#') || !query::has_only_whole_escapes(text) {
             return Err(Reject::bad("the target has a fragment or a broken percent escape"));

@@ -36,7 +36,7 @@ const FOLDED: Reject = Reject::bad("a field must not be continued on the next li
 const BAD_NAME: Reject =
     Reject::bad("a field must be a name, a colon without a space before it, and a value");
 const EMPTY_LINES: Reject = Reject::bad("more than one empty line before the request line");
-const TARGET_TOO_LONG: Reject = Reject { status: 414, detail: "the target may have 512 bytes at most" };
+const TARGET_TOO_LONG: Reject = Reject { status: 414, detail: "the target may have 2048 bytes at most" };
 const HEAD_TOO_LARGE: Reject = Reject { status: 431, detail: "a head may have 4096 bytes at most" };
 
 impl HeadScan {

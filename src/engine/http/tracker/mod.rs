@@ -25,7 +25,7 @@ use crate::wire::{Full, Writer};
 /// Length of the shortest `info_hash` with its name and what separates it from the next one: each byte as itself.
 const SHORTEST_INFO_HASH_BYTES: usize = "info_hash=".len() + 20 + 1;
 /// Most info-hashes in one scrape: as many as fit a target.
-const MAX_SCRAPED: usize = MAX_TARGET_BYTES / SHORTEST_INFO_HASH_BYTES;
+const MAX_SCRAPED: usize = (MAX_TARGET_BYTES - "/scrape".len()) / SHORTEST_INFO_HASH_BYTES;
 /// Length of an IPv4 address and a port in compact form (BEP 23).
 const COMPACT_V4_BYTES: usize = 6;
 /// The same of IPv6 (BEP 7).

@@ -52,7 +52,7 @@ impl Bench {
                 self.table.refresh(self.now, slot, &record);
                 Some(slot)
             }
-            None => self.table.insert(self.now, &record, &mut self.rng).ok(),
+            None => self.table.insert(self.now, &record, &mut self.rng).ok().map(|(slot, _)| slot),
         }
     }
 
