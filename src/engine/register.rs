@@ -92,10 +92,10 @@ impl Engine<'_> {
                     check_newer(seal, self.peers.last_seq(now, announce.network, announce.id))?;
                 }
                 let pass = self.let_in(now, source, announce)?;
-                let verified = self.verify(record.seal, announce.network, &endpoints);
-                let inserted = verified.and_then(|()| {
-                    self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull)
-                });
+                // A forged signature is not given back its pass: the gate bounds how many of them are looked at, too.
+                self.verify(record.seal, announce.network, &endpoints)?;
+                let inserted =
+                    self.peers.insert(now, &record, &mut self.rng).map_err(|NoPlace| Error::TableFull);
                 // Who gets no place, or one of its own neighbours', must not use up what is for other newcomers.
                 if inserted.is_err() || inserted.is_ok_and(|(_, among_its_own)| among_its_own) {
                     self.door.give_back(pass);

@@ -5,6 +5,8 @@ use super::token::Token;
 use super::*;
 use crate::endpoint::Endpoint;
 use crate::id::PeerId;
+use crate::record::Seal;
+use crate::wire::Writer;
 
 type Memory = Storage<64, 256>;
 
@@ -260,6 +262,38 @@ fn a_prefix_that_has_all_its_places_uses_up_no_admissions() {
         let (ip, id) = (format!("{}.1.1.1", n + 20), format!("peer-{n}"));
         register(engine, 0, &ip, announce(&id, &["tcp://:1"])).unwrap();
     }
+}
+
+/// A signature takes ten thousand times as long to check as a token: newcomers with forged ones are asked to pay like others.
+#[test]
+fn a_flood_of_forged_signatures_is_not_verified_for_nothing() {
+    let mut memory = Memory::new();
+    let engine = &mut engine(&mut memory, |_| ());
+    let mut refused = [0; 2];
+    for n in 0..500_u16 {
+        let mut texts = [[0; 100]; 2];
+        let [key, sig] = &mut texts;
+        let mut out = Writer::new(key);
+        let number = n.to_be_bytes();
+        let seal = Seal { seq: 1, key: core::array::from_fn(|at| number[at % 2]), ..Seal::NONE };
+        seal.emit_key(&mut out).unwrap();
+        let key = str::from_utf8(out.written()).unwrap();
+        let mut out = Writer::new(sig);
+        seal.emit_sig(&mut out).unwrap();
+        let seal_text = SealText { key, seq: 1, sig: str::from_utf8(out.written()).unwrap() };
+        let id = seal.id();
+        let ip = format!("{}.{}.9.7", 11 + n / 200, n % 200);
+        let endpoint = format!("tcp://{ip}:1");
+        let announce = Announce { seal: Some(seal_text), ..announce(id.id().as_str(), &[&endpoint]) };
+        match register(engine, 0, &ip, announce).unwrap_err() {
+            Error::BadSignature => refused[0] += 1,
+            Error::PowRequired(_) => refused[1] += 1,
+            error => panic!("{error:?}"),
+        }
+    }
+    // Half of the gate's burst of 64.
+    assert_eq!(engine.stats.verified(), refused[0]);
+    assert!((30..40).contains(&refused[0]), "{} of 500 were verified", refused[0]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Challenges: what is read as one, and that only what was given out is taken.
 
 use super::client_source;
+use crate::addr::Level;
 use crate::engine::pow::Challenger;
 use crate::engine::request::Work;
 use crate::id::{NetworkKey, PeerId};
@@ -28,11 +29,11 @@ pub fn challenge(data: &[u8]) {
     // As it was given out: good for who is of the asker's network, for two minutes, if the nonce is worth it.
     let work = Work { challenge: given.as_str(), nonce };
     let is_worth_it = worth(given.as_str(), nonce) >= u32::from(difficulty % 24);
-    let is_near = from.prefix(crate::addr::Level::Narrow) == by.prefix(crate::addr::Level::Narrow);
+    let is_near = from.prefix(Level::Narrow) == by.prefix(Level::Narrow);
     let is_good = is_worth_it && is_near && from.is_v4() == by.is_v4() && later <= 120;
     assert_eq!(challenger.check(now, by, record, &work).is_ok(), is_good);
 
-    // Changed: never good, whoever brings it whenever.
+    // Changed, or anything at all: taken only if it is what would have been given out.
     let mut changed = [0; CHALLENGE_TEXT_BYTES];
     changed.iter_mut().zip(given.as_str().bytes()).for_each(|(to, from)| *to = from);
     for &[at, byte] in changes.as_chunks::<2>().0 {
@@ -40,15 +41,16 @@ pub fn challenge(data: &[u8]) {
             *place = byte;
         }
     }
-    let other = core::str::from_utf8(&changed).ok().filter(|changed| *changed != given.as_str());
-    let foreign = core::str::from_utf8(text).ok().filter(|text| *text != given.as_str());
-    for text in [other, foreign].into_iter().flatten() {
-        let is_taken = [now, issued]
-            .iter()
-            .any(|&now| challenger.check(now, from, record, &Work { challenge: text, nonce }).is_ok());
-        assert!(!is_taken, "a challenge that was not given out is taken: {text}");
-        if let Some((terms, tag)) = Terms::parse(text) {
-            assert_eq!(Challenge::new(&terms, tag).as_str(), text, "a challenge has one text");
+    for text in [&changed[..], text].into_iter().filter_map(|text| core::str::from_utf8(text).ok()) {
+        let Some((terms, tag)) = Terms::parse(text) else { continue };
+        assert_eq!(Challenge::new(&terms, tag).as_str(), text, "a challenge has one text");
+        let issued = Instant::from_s(terms.issued_s.into());
+        let made = challenger.challenge(issued, from, record, terms.difficulty);
+        for now in [now, issued] {
+            let is_taken = challenger.check(now, from, record, &Work { challenge: text, nonce }).is_ok();
+            assert!(!is_taken || made.as_str() == text, "a challenge that nobody made is taken: {text}");
         }
     }
+    let is_ours = challenger.check(issued, from, record, &Work { challenge: given.as_str(), nonce }).is_ok();
+    assert_eq!(is_ours, is_worth_it, "who asks may bring it back at once");
 }
