@@ -75,12 +75,7 @@ impl Engine<'_> {
         let slot = match found {
             Some(slot) => {
                 match &seal {
-                    Some(seal) => {
-                        // Whoever has the id without a signature covers up no older record of its key.
-                        let stored = self.peers.seal(slot).map(|stored| stored.seq);
-                        let buried = || self.peers.last_seq(now, announce.network, announce.id);
-                        check_newer(seal, stored.or_else(buried))?;
-                    }
+                    Some(seal) => self.check_newer(now, found, (announce.network, announce.id), seal)?,
                     None => self.check_owner(source.addr, slot, announce.owner)?,
                 }
                 self.verify(record.seal, announce.network, &endpoints)?;
@@ -89,7 +84,7 @@ impl Engine<'_> {
             }
             None => {
                 if let Some(seal) = &seal {
-                    check_newer(seal, self.peers.last_seq(now, announce.network, announce.id))?;
+                    self.check_newer(now, found, (announce.network, announce.id), seal)?;
                 }
                 let pass = self.let_in(now, source, announce)?;
                 // A forged signature is not given back its pass: the gate bounds how many of them are looked at, too.
@@ -148,11 +143,10 @@ impl Engine<'_> {
         let Some(slot) = self.peers.find(now, leave.network, leave.id) else {
             return Ok(false);
         };
-        let stored = self.peers.seal(slot).map(|stored| stored.seq);
         match &leave.seal {
             Some(seal) => {
                 let seal = seal_of(seal, leave.id)?;
-                check_newer(&seal, stored)?;
+                self.check_newer(now, Some(slot), (leave.network, leave.id), &seal)?;
                 self.verify(Some(&seal), leave.network, &[])?;
                 self.peers.set_seq(slot, seal.seq);
             }
@@ -160,6 +154,20 @@ impl Engine<'_> {
         }
         self.peers.remove(slot);
         Ok(true)
+    }
+
+    /// Checks that a record is newer than the last one of its key: the one at `slot`, or one that is gone, even if somebody who
+    /// cannot sign has its id now.
+    fn check_newer(
+        &self,
+        now: Instant,
+        slot: Option<Slot>,
+        (network, id): (NetworkKey, PeerId<'_>),
+        seal: &Seal,
+    ) -> Result<(), Error> {
+        let stored = slot.and_then(|slot| self.peers.seal(slot)).map(|stored| stored.seq);
+        let last = stored.or_else(|| self.peers.last_seq(now, network, id));
+        if last.is_none_or(|last| seal.seq > last) { Ok(()) } else { Err(Error::StaleSeq) }
     }
 
     /// Verifies a record, if it is signed. That is dear, and the last thing that is done.
@@ -234,9 +242,4 @@ impl Engine<'_> {
 fn seal_of(text: &SealText<'_>, id: PeerId<'_>) -> Result<Seal, Error> {
     let seal = Seal::parse(text.key, text.seq, text.sig);
     seal.filter(|seal| seal.id().id() == id).ok_or(Error::BadSignature)
-}
-
-/// Checks that a signed record is newer than the last one.
-fn check_newer(seal: &Seal, last_seq: Option<u64>) -> Result<(), Error> {
-    if last_seq.is_none_or(|last| seal.seq > last) { Ok(()) } else { Err(Error::StaleSeq) }
 }

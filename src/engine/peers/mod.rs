@@ -99,13 +99,6 @@ pub struct Record<'a> {
     pub seal: Option<&'a Seal>,
 }
 
-impl Record<'_> {
-    fn reach(&self) -> Reach {
-        let reach = Reach::of(self.endpoints);
-        if self.seal.is_some() { reach.all_or_nothing() } else { reach }
-    }
-}
-
 /// The admission rule found no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPlace;
@@ -310,7 +303,7 @@ impl<'s> PeerTable<'s> {
         let slot = self.slots.take(self.peers).ok_or(NoPlace)?;
         let peer = self.peers.get_mut(slot as usize).ok_or(NoPlace)?;
         let far = self.far.get_mut(slot as usize).ok_or(NoPlace)?;
-        let (reach, expires) = (record.reach(), now.plus_s(record.ttl_s));
+        let (reach, expires) = (Reach::of(record.endpoints), now.plus_s(record.ttl_s));
         let tag = tag(&self.key, record.network, record.id);
         (peer.born, peer.seen, peer.expires) = (now, now, expires);
         (peer.source, peer.reach, peer.tag, peer.seeding) = (record.source, reach, tag, record.seeding);
@@ -345,7 +338,7 @@ impl<'s> PeerTable<'s> {
             || record.seal.is_some()
             || !peer.record.endpoints(far).eq(record.endpoints.iter().copied())
         {
-            reach = record.reach();
+            reach = Reach::of(record.endpoints);
             peer.direct = Direct::of(record.endpoints, reach, record.source);
             peer.record.store(far, record.id, record.endpoints);
             peer.signed = record.seal.is_some();
@@ -396,9 +389,8 @@ impl<'s> PeerTable<'s> {
     }
 
     fn view_for(&self, slot: Slot, now: Instant, viewer: Viewer, schemes: &[&str]) -> Option<PeerView<'_>> {
-        let peer = self.peers.get(slot.row() as usize)?;
-        let (far, seal) = (self.far.get(slot.row() as usize)?, self.seals.get(slot.row() as usize)?);
-        PeerView::new(peer, far, seal, now, viewer, schemes)
+        let (peer, far) = (self.peers.get(slot.row() as usize)?, self.far.get(slot.row() as usize)?);
+        PeerView::new(peer, far, self.seal(slot), now, viewer, schemes)
     }
 
     /// One address of the peer at `slot`, which must have been drawn for `viewer`: of its first endpoint of the wanted
@@ -408,7 +400,10 @@ impl<'s> PeerTable<'s> {
         let peer = self.peer(slot.row());
         let direct = peer.direct.contact(peer.reach, || peer.source, query);
         direct.or_else(|| {
-            self.view_for(slot, Instant::START, viewer, &[])?.contact(query.families, query.transport)
+            // A bare address is no record: nobody verifies it, and it need not be whole.
+            let far = self.far.get(slot.row() as usize)?;
+            let view = PeerView::new(peer, far, None, Instant::START, viewer, &[])?;
+            view.contact(query.families, query.transport)
         })
     }
 

@@ -66,12 +66,6 @@ impl Reach {
         Self(endpoints.iter().map(bits).fold(0, |all, bits| all | bits))
     }
 
-    /// The same of a peer whose endpoints are shown all or not at all: what the LAN alone can see hides it from strangers.
-    pub(super) fn all_or_nothing(self) -> Self {
-        let strangers = 1 << STRANGERS_V4 | 1 << STRANGERS_V6 | 1 << STRANGERS;
-        if self.has(HIDDEN) { Self(self.0 & !strangers) } else { self }
-    }
-
     /// The peer's class, below [`CLASSES`].
     pub(super) fn class(self) -> u32 {
         u32::from(self.0 & !(1 << HIDDEN))

@@ -31,6 +31,8 @@ struct Wanted<'q> {
     excluded: Option<Slot>,
     /// Only those with an endpoint of these schemes; all if empty.
     schemes: &'q [&'q str],
+    /// Only those whose record the viewer may see as it is shown: a signed one whole.
+    as_records: bool,
 }
 
 impl PeerTable<'_> {
@@ -50,7 +52,7 @@ impl PeerTable<'_> {
         let Some(network) = self.networks.find(query.network) else { return Slots::new() };
         let viewer = Viewer::new(viewer);
         let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
-        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes };
+        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes, as_records: true };
         let slots =
             self.draw(&self.networks.population(network, viewer.classes()), query.limit, &wanted, rng);
         slots.iter().for_each(|slot| self.peer(slot.row()).record.touch());
@@ -69,7 +71,7 @@ impl PeerTable<'_> {
     ) -> Slots {
         let Some(network) = self.network(network, exclude) else { return Slots::new() };
         let viewer = Viewer::new(viewer);
-        let wanted = Wanted { now, viewer, excluded: exclude, schemes: &[] };
+        let wanted = Wanted { now, viewer, excluded: exclude, schemes: &[], as_records: false };
         let classes = viewer.classes_of(query.families);
         self.draw(&self.networks.population(network, classes), query.limit, &wanted, rng)
     }
@@ -87,7 +89,7 @@ impl PeerTable<'_> {
         let viewer = Viewer::new(viewer);
         let mut slots = self.draw_share(now, query.network, viewer, rng);
         let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
-        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes };
+        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes, as_records: true };
         slots.retain(|slot| self.is_wanted(*slot, self.peer(slot.row()), &wanted));
         slots.truncate(query.limit);
         slots
@@ -115,7 +117,7 @@ impl PeerTable<'_> {
         let Some(network) = self.networks.find(network) else { return Slots::new() };
         let population = self.networks.population(network, viewer.classes());
         let share = population.len().div_ceil(4) as usize;
-        let wanted = Wanted { now, viewer, excluded: None, schemes: &[] };
+        let wanted = Wanted { now, viewer, excluded: None, schemes: &[], as_records: false };
         self.draw(&population, share.max(MIN_STABLE_SAMPLE), &wanted, rng)
     }
 
@@ -155,7 +157,7 @@ impl PeerTable<'_> {
     fn is_wanted(&self, slot: Slot, peer: &Peer, wanted: &Wanted<'_>) -> bool {
         wanted.now < peer.expires
             && Some(slot) != wanted.excluded
-            && (wanted.schemes.is_empty()
+            && ((wanted.schemes.is_empty() && !(wanted.as_records && peer.signed))
                 || self.view_for(slot, wanted.now, wanted.viewer, wanted.schemes).is_some())
     }
 }

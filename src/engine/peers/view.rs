@@ -30,11 +30,11 @@ pub struct PeerView<'t> {
 
 impl<'t> PeerView<'t> {
     /// The view of `peer`; `None` if it has no endpoint that `viewer` may see, of a scheme in `schemes` if there are
-    /// any. A signed peer is shown whole or not at all: what is left out could not be verified.
+    /// any. With its seal it is shown whole or not at all: what is left out could not be verified.
     pub(super) fn new(
         peer: &'t Peer,
         far: &'t Far,
-        seal: &'t Seal,
+        seal: Option<&'t Seal>,
         now: Instant,
         viewer: Viewer,
         schemes: &[&str],
@@ -46,14 +46,14 @@ impl<'t> PeerView<'t> {
         let endpoints = peer.record.endpoints(far);
         let bits = endpoints.clone().zip(0..8).filter(|(endpoint, _)| shows(endpoint));
         let mut shown = bits.fold(0, |shown, (_, n)| shown | 1u8.wrapping_shl(n));
-        if peer.signed && shown != 0 {
+        if seal.is_some() && shown != 0 {
             shown = if sees_all { u8::MAX } else { 0 };
         }
         (shown != 0).then(|| Self {
             id: peer.record.id(),
             seen: peer.seen,
             age_s: now.s_since(peer.seen),
-            seal: peer.signed.then_some(seal),
+            seal,
             endpoints,
             shown,
         })

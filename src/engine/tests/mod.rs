@@ -1,5 +1,7 @@
 //! The rules of the engine that belong to no single part of it: whose endpoint, whose id, which network, which price.
 
+mod signed;
+
 use super::pow::Pricing;
 use super::token::Token;
 use super::*;
