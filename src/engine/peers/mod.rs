@@ -8,7 +8,7 @@
 //!   of it one asker may see.
 //! - `networks`: the members of every network, by their reach. `sample`: a random draw from them.
 //! - `groups`: how many peers come from each address prefix. `admission`: who gets a place, and who loses it.
-//! - `tombs`: what is remembered of signed peers that are gone.
+//! - `signed`: what signed peers are signed with, and what is remembered of those that are gone.
 //! - `wheel`: lifetimes. `activity`: how many peers were seen lately.
 //! - `index`, `pool`, `directory`, `members`, `roster`, `ranking`, `part`: what these are made of.
 
@@ -27,7 +27,7 @@ mod reach;
 mod record;
 mod roster;
 mod sample;
-mod tombs;
+mod signed;
 mod view;
 mod wheel;
 
@@ -47,12 +47,11 @@ use self::peer::Peer;
 use self::pool::Pool;
 use self::reach::{Direct, Reach};
 use self::record::Far;
-use self::tombs::{TombStorage, Tombs};
+use self::signed::{TombStorage, Tombs, put_seal};
 use self::wheel::{Wheel, WheelStorage};
 use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
-use crate::engine::reply::{Contact, Counts};
-use crate::engine::request::ContactsQuery;
+use crate::engine::reply::Counts;
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{EXPIRY_STEPS, MAX_ID_BYTES, MAX_SAMPLE, TOMB_LIVES};
 use crate::record::Seal;
@@ -271,22 +270,6 @@ impl<'s> PeerTable<'s> {
         (self.networks.key(peer.network), peer.record.id(), peer.born)
     }
 
-    /// What the peer at `slot` is signed with, if it is.
-    pub fn seal(&self, slot: Slot) -> Option<&Seal> {
-        let seal = self.seals.get(slot.row() as usize);
-        seal.filter(|_| self.peer(slot.row()).signed)
-    }
-
-    /// Takes note that the signed peer at `slot` has signed a record with this number.
-    pub fn set_seq(&mut self, slot: Slot, seq: u64) {
-        self.seals.get_mut(slot.row() as usize).into_iter().for_each(|seal| seal.seq = seq);
-    }
-
-    /// The number of the last record of a signed peer that is gone, as long as that is remembered.
-    pub fn last_seq(&self, now: Instant, network: NetworkKey, id: PeerId<'_>) -> Option<u64> {
-        self.tombs.last_seq(now, network, id)
-    }
-
     /// Registers a peer that is not in the table. Returns its place, and whether it took that of one of its own wide prefix:
     /// then nothing has changed for all others.
     ///
@@ -377,43 +360,6 @@ impl<'s> PeerTable<'s> {
         self.slots.put_back(self.peers, slot);
     }
 
-    /// The peer at `slot` as `viewer` may see it; `None` if it has no endpoint to show.
-    pub fn view(
-        &self,
-        slot: Slot,
-        now: Instant,
-        viewer: CanonicalAddr,
-        schemes: &[&str],
-    ) -> Option<PeerView<'_>> {
-        self.view_for(slot, now, Viewer::new(viewer), schemes)
-    }
-
-    fn view_for(&self, slot: Slot, now: Instant, viewer: Viewer, schemes: &[&str]) -> Option<PeerView<'_>> {
-        let (peer, far) = (self.peers.get(slot.row() as usize)?, self.far.get(slot.row() as usize)?);
-        PeerView::new(peer, far, self.seal(slot), now, viewer, schemes)
-    }
-
-    /// One address of the peer at `slot`, which must have been drawn for `viewer`: of its first endpoint of the wanted
-    /// transport and families, or else of its first one of the families. `None` if it has none.
-    #[inline]
-    pub fn contact(&self, slot: Slot, viewer: Viewer, query: ContactsQuery) -> Option<Contact> {
-        let peer = self.peer(slot.row());
-        let direct = peer.direct.contact(peer.reach, || peer.source, query);
-        direct.or_else(|| {
-            // A bare address is no record: nobody verifies it, and it need not be whole.
-            let far = self.far.get(slot.row() as usize)?;
-            let view = PeerView::new(peer, far, None, Instant::START, viewer, &[])?;
-            view.contact(query.families, query.transport)
-        })
-    }
-
-    /// The same in compact form, if it is IPv4 and the row's first line tells it.
-    #[inline]
-    pub fn compact_v4(&self, slot: Slot, query: ContactsQuery) -> Option<[u8; 6]> {
-        let peer = self.peer(slot.row());
-        peer.direct.compact_v4(peer.reach, query)
-    }
-
     /// How many peers of `network` an asker may know of.
     pub fn counts(&self, network: NetworkKey, viewer: CanonicalAddr) -> Counts {
         let network = self.networks.find(network);
@@ -465,13 +411,6 @@ impl<'s> PeerTable<'s> {
 
     fn peer(&self, slot: u32) -> &Peer {
         self.peers.get(slot as usize).unwrap_or(&Peer::NONE)
-    }
-}
-
-/// Stores what the record at `slot` is signed with. What is not signed leaves the memory alone.
-fn put_seal(seals: &mut [Seal], slot: u32, seal: Option<&Seal>) {
-    if let (Some(place), Some(seal)) = (seals.get_mut(slot as usize), seal) {
-        *place = *seal;
     }
 }
 

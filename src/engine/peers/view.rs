@@ -3,9 +3,11 @@
 use super::peer::Peer;
 use super::reach::{Viewer, best, is_lan};
 use super::record::{Endpoints, Far};
+use super::{PeerTable, Slot};
+use crate::addr::CanonicalAddr;
 use crate::endpoint::Endpoint;
 use crate::engine::reply::Contact;
-use crate::engine::request::{Families, Transport};
+use crate::engine::request::{ContactsQuery, Families, Transport};
 use crate::id::PeerId;
 use crate::limits::MAX_ENDPOINTS;
 use crate::record::Seal;
@@ -26,6 +28,51 @@ pub struct PeerView<'t> {
     endpoints: Endpoints<'t>,
     /// Bit `n` is set if endpoint number `n` is shown.
     shown: u8,
+}
+
+impl PeerTable<'_> {
+    /// The peer at `slot` as `viewer` may see it; `None` if it has no endpoint to show.
+    pub fn view(
+        &self,
+        slot: Slot,
+        now: Instant,
+        viewer: CanonicalAddr,
+        schemes: &[&str],
+    ) -> Option<PeerView<'_>> {
+        self.view_for(slot, now, Viewer::new(viewer), schemes)
+    }
+
+    pub(super) fn view_for(
+        &self,
+        slot: Slot,
+        now: Instant,
+        viewer: Viewer,
+        schemes: &[&str],
+    ) -> Option<PeerView<'_>> {
+        let (peer, far) = (self.peers.get(slot.row() as usize)?, self.far.get(slot.row() as usize)?);
+        PeerView::new(peer, far, self.seal(slot), now, viewer, schemes)
+    }
+
+    /// One address of the peer at `slot`, which must have been drawn for `viewer`: of its first endpoint of the wanted
+    /// transport and families, or else of its first one of the families. `None` if it has none.
+    #[inline]
+    pub fn contact(&self, slot: Slot, viewer: Viewer, query: ContactsQuery) -> Option<Contact> {
+        let peer = self.peer(slot.row());
+        let direct = peer.direct.contact(peer.reach, || peer.source, query);
+        direct.or_else(|| {
+            // A bare address is no record: nobody verifies it, and it need not be whole.
+            let far = self.far.get(slot.row() as usize)?;
+            let view = PeerView::new(peer, far, None, Instant::START, viewer, &[])?;
+            view.contact(query.families, query.transport)
+        })
+    }
+
+    /// The same in compact form, if it is IPv4 and the row's first line tells it.
+    #[inline]
+    pub fn compact_v4(&self, slot: Slot, query: ContactsQuery) -> Option<[u8; 6]> {
+        let peer = self.peer(slot.row());
+        peer.direct.compact_v4(peer.reach, query)
+    }
 }
 
 impl<'t> PeerView<'t> {

@@ -1,10 +1,13 @@
-//! What is remembered of signed peers that are gone: enough to know an old record when somebody sends it again.
+//! Signed peers: what they are signed with, and what is remembered of those that are gone, enough to know an old record when
+//! somebody sends it again.
 //!
 //! A set of four for each hash, and the one that is forgotten first makes room: so many that to push one out takes four signed
 //! records whose hashes fall where nobody but the server knows.
 
+use super::{PeerTable, Slot};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{TOMBS, TOMBS_PER_SET};
+use crate::record::Seal;
 use crate::rng::HashKey;
 use crate::time::Instant;
 use crate::wire::Writer;
@@ -74,6 +77,31 @@ impl<'s> Tombs<'s> {
         // There is room for the longest id.
         let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
         self.key.hash(writer.written())
+    }
+}
+
+impl PeerTable<'_> {
+    /// What the peer at `slot` is signed with, if it is.
+    pub fn seal(&self, slot: Slot) -> Option<&Seal> {
+        let seal = self.seals.get(slot.row() as usize);
+        seal.filter(|_| self.peer(slot.row()).signed)
+    }
+
+    /// Takes note that the signed peer at `slot` has signed a record with this number.
+    pub fn set_seq(&mut self, slot: Slot, seq: u64) {
+        self.seals.get_mut(slot.row() as usize).into_iter().for_each(|seal| seal.seq = seq);
+    }
+
+    /// The number of the last record of a signed peer that is gone, as long as that is remembered.
+    pub fn last_seq(&self, now: Instant, network: NetworkKey, id: PeerId<'_>) -> Option<u64> {
+        self.tombs.last_seq(now, network, id)
+    }
+}
+
+/// Stores what the record at `slot` is signed with. What is not signed leaves the memory alone.
+pub(super) fn put_seal(seals: &mut [Seal], slot: u32, seal: Option<&Seal>) {
+    if let (Some(place), Some(seal)) = (seals.get_mut(slot as usize), seal) {
+        *place = *seal;
     }
 }
 
