@@ -5,6 +5,7 @@ use std::format;
 
 use super::sampling::{apart, assert_uniform_draws};
 use super::*;
+use crate::engine::Contact;
 use crate::engine::request::{ContactsQuery, Families, Transport};
 
 /// What the model knows of a peer.
