@@ -69,6 +69,11 @@ fn conversation() {
     replay("conversation", fuzzing::conversation);
 }
 
+#[test]
+fn record() {
+    replay("record", fuzzing::record);
+}
+
 /// Feeds each file of a corpus to its target, whole and cut short at every byte.
 fn replay(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);

@@ -6,11 +6,13 @@
 mod challenge;
 mod conversation;
 mod krpc;
+mod record;
 mod tracker;
 
 pub use challenge::challenge;
 pub use conversation::conversation;
 pub use krpc::{bencode, krpc};
+pub use record::record;
 pub use tracker::{http_tracker, stun, tracker};
 
 use core::net::{IpAddr, SocketAddr};
