@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ed25519_compact::{PublicKey, Signature};
 use sha2::{Digest, Sha256};
-use support::{Response, Server, run};
+use support::{Response, Server, member, run};
 use waypost::record::{KeyId, Seal};
 
 /// A file in a place of its own.
@@ -94,9 +94,30 @@ fn answers_are_signed_for_those_who_ask() {
     assert!(!is_signed(&answer, NONCE, &other), "it is of one server");
     let hello = server.post("/hello", &format!(r#"{{"client_id":"a","nonce":"{NONCE}"}}"#));
     assert!(is_signed(&hello, NONCE, &id), "{hello:?}");
+    let pong = server.udp_client().ask(&format!(r#"{{"type":"ping","id":"1","pad":"{:99}"}}"#, ""));
+    assert_eq!(member(&pong, "server_id"), Some(id), "over UDP as well");
     assert!(server.get("/peers").header("waypost-signature").is_none());
     for nonce in ["", "0011", "zz112233445566778899", "001122334455667"] {
         let refused = server.get(&format!("/peers?nonce={nonce}"));
         assert_eq!((refused.status, refused.json("error").as_deref()), (400, Some("bad_request")), "{nonce}");
     }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how many are signed depends on how long it takes to ask")]
+fn signatures_are_rationed() {
+    let server = Server::start(&[]);
+    let id = bootstrap_id(&server);
+    let mut http = server.connect();
+    let start = std::time::Instant::now();
+    let answers: Vec<_> = (0..90).map(|_| http.get(&format!("/peers?nonce={NONCE}"))).collect();
+    let most = 31 + start.elapsed().as_millis() / 100;
+    let (signed, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 200);
+    assert!((30..=most).contains(&(signed.len() as u128)), "{} signed, of {most}", signed.len());
+    assert!(signed.iter().all(|answer| is_signed(answer, NONCE, &id)));
+    for answer in refused {
+        assert_eq!((answer.status, answer.json("error").as_deref()), (429, Some("rate_limited")));
+        assert!(answer.header("retry-after").is_some() && answer.header("waypost-signature").is_none());
+    }
+    assert_eq!(server.get("/peers").status, 200, "nobody is refused who wants no signature");
 }

@@ -5,12 +5,16 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
 
+use waypost::endpoint::Endpoint;
 use waypost::engine::http::{Connection, Wants};
 use waypost::engine::pow::Pricing;
 use waypost::engine::{Engine, Settings, Storage};
+use waypost::id::NetworkKey;
 use waypost::limits::MAX_UDP_REPLY_BYTES;
+use waypost::record::Seal;
 use waypost::rng::Seed;
 use waypost::time::Instant;
+use waypost::wire::Writer;
 use waypost::wire::pow::worth;
 
 /// Requests counted, after as many that are not.
@@ -93,6 +97,28 @@ fn http_requests_allocate_nothing() {
 }
 
 #[test]
+fn signatures_allocate_nothing() {
+    let requests: Vec<_> = signed_announces().into_iter().map(|body| post("/announce", &body)).collect();
+    let ask_signed =
+        "GET /peers?network=signed&nonce=00112233445566778899aabbccddeeff HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut storage = Box::new(Storage::<256, 1024>::new());
+    let mut engine = storage.engine(unlimited(), &Seed([1; 32]));
+    let mut connection = Box::new(Connection::new());
+    let mut now = Instant::START;
+    let mut run = |requests: &[String]| {
+        for request in requests {
+            now = now.plus_ms(200);
+            // Newer than the one before, hence verified and stored; the answer is signed.
+            assert_eq!(ask(&mut connection, &mut engine, now, request.as_bytes()), 200);
+            assert_eq!(ask(&mut connection, &mut engine, now, ask_signed.as_bytes()), 200);
+        }
+    };
+    let (warm_up, counted) = requests.split_at(100);
+    run(warm_up);
+    assert_eq!(allocations(|| run(counted)), 0, "for {} signatures", 2 * counted.len());
+}
+
+#[test]
 fn datagrams_allocate_nothing() {
     let mut storage = Box::new(Storage::<256, 1024>::new());
     let mut engine = storage.engine(unlimited(), &Seed([1; 32]));
@@ -171,6 +197,24 @@ fn http_requests() -> Vec<Vec<u8>> {
         ]);
     }
     requests.into_iter().map(String::into_bytes).collect()
+}
+
+/// Announces of one signed peer, each newer than the one before.
+fn signed_announces() -> Vec<String> {
+    let endpoint = "tcp://127.0.0.1:9000";
+    let announce = |seq| {
+        let network = NetworkKey::of_name("signed").unwrap();
+        let seal = Seal::sign(&[7; 32], network, seq, [Endpoint::parse(endpoint).unwrap()]).unwrap();
+        let mut text = [0; 400];
+        let mut out = Writer::new(&mut text);
+        let head =
+            format!("{{\"network\":\"signed\",\"endpoints\":[\"{endpoint}\"],\"seq\":{seq},\"key\":\"");
+        out.put_str(&head).and_then(|()| seal.emit_key(&mut out)).unwrap();
+        out.put_str("\",\"sig\":\"").and_then(|()| seal.emit_sig(&mut out)).unwrap();
+        out.put_str("\"}").unwrap();
+        String::from_utf8(out.written().to_vec()).unwrap()
+    };
+    (0..IDS as u64).map(announce).collect()
 }
 
 /// What a price of one bit adds to a request: the challenge that is asked for, the refusal, and the work.

@@ -2,24 +2,23 @@
 
 mod support;
 
-use ed25519_compact::{KeyPair, Seed};
 use support::{Response, Server, member};
 use waypost::endpoint::Endpoint;
 use waypost::id::NetworkKey;
-use waypost::record::{self, KeyId, Seal};
+use waypost::record::Seal;
 use waypost::wire::Writer;
 
 /// A peer with a key.
 struct Peer {
-    pair: KeyPair,
+    seed: [u8; 32],
     id: String,
 }
 
 impl Peer {
     fn new(seed: u8) -> Self {
-        let pair = KeyPair::from_seed(Seed::new([seed; 32]));
-        let id = KeyId::of(&pair.pk).id().as_str().to_owned();
-        Self { pair, id }
+        let seed = [seed; 32];
+        let seal = Seal::sign(&seed, NetworkKey([0; 20]), 0, []).unwrap();
+        Self { seed, id: seal.id().id().as_str().to_owned() }
     }
 
     /// The members `key`, `seq` and `sig` for these endpoints in the network `room`.
@@ -28,20 +27,17 @@ impl Peer {
     }
 
     fn seal_in(&self, network: &str, seq: u64, endpoints: &[&str]) -> String {
-        let mut bytes = [0; 512];
-        let mut writer = Writer::new(&mut bytes);
         let network = NetworkKey::of_name(network).unwrap();
         let endpoints = endpoints.iter().map(|text| Endpoint::parse(text).unwrap());
-        record::put_signed(&mut writer, network, &self.pair.pk, seq, endpoints).unwrap();
-        let sig = *self.pair.sk.sign(writer.written(), None);
+        let seal = Seal::sign(&self.seed, network, seq, endpoints).unwrap();
         let text = |put: &dyn Fn(&mut Writer<'_>)| {
             let mut buffer = [0; 100];
             let mut writer = Writer::new(&mut buffer);
             put(&mut writer);
             String::from_utf8(writer.written().into()).unwrap()
         };
-        let key = text(&|out| record::put_key(&self.pair.pk, out).unwrap());
-        let sig = text(&|out| record::put_sig(&sig, out).unwrap());
+        let key = text(&|out| seal.emit_key(out).unwrap());
+        let sig = text(&|out| seal.emit_sig(out).unwrap());
         format!(r#","key":"{key}","seq":{seq},"sig":"{sig}""#)
     }
 }
@@ -200,4 +196,55 @@ fn what_is_cheap_is_checked_first() {
     assert_eq!(announce(&server, &peer.id, &[HERE], &seal).status, 200);
     assert_eq!(said(&announce(&server, &peer.id, &[HERE], &seal)), refused("stale_seq"));
     assert_eq!(checked(&server), 1);
+}
+
+#[test]
+fn the_key_tells_the_id() {
+    let (server, peer) = (Server::start(&[]), Peer::new(1));
+    let here = format!(r#""network":"room","endpoints":["{HERE}"]"#);
+    let answer = server.post("/announce", &format!("{{{here}{}}}", peer.seal(1, &[HERE])));
+    assert_eq!((answer.status, answer.json("id")), (200, Some(peer.id.clone())), "{answer:?}");
+    let udp = server.udp_client();
+    let token = udp.token();
+    let ask = |kind: &str, rest: &str| {
+        udp.ask(&format!(r#"{{"type":"{kind}","id":"1","token":"{token}",{rest}}}"#))
+    };
+    let again = ask("announce", &format!("{here}{}", peer.seal(2, &[HERE])));
+    assert_eq!(member(&again, "peer_id"), Some(peer.id.clone()), "{again}");
+    let bare = format!(r#""network":"room"{}"#, peer.seal(3, &[]));
+    assert!(ask("announce", &bare).contains(r#""error":"bad_endpoint""#), "nobody signed the source port");
+    assert!(ask("leave", &bare).contains(r#""removed":true"#));
+    let left = server.post("/leave", &format!(r#"{{"network":"room"{}}}"#, peer.seal(4, &[])));
+    assert_eq!(left.body, r#"{"removed":false}"#);
+    assert_eq!(said(&server.post("/leave", r#"{"network":"room"}"#)).1, "bad_id", "without a key");
+}
+
+#[test]
+fn endpoints_are_spelt_as_they_are_handed_out() {
+    let (server, peer) = (Server::start(&[]), Peer::new(1));
+    for spelt in ["tcp://:9000", "tcp://[::ffff:7f00:1]:9000", "tcp://[::ffff:127.0.0.1]:9000"] {
+        let answer = announce(&server, &peer.id, &[spelt], &peer.seal(1, &[HERE]));
+        assert_eq!(said(&answer), refused("bad_endpoint"), "{spelt}");
+    }
+    assert!(server.get("/peers?network=room").peer_ids().is_empty());
+}
+
+#[test]
+fn as_many_as_fit() {
+    let server = Server::start(&[]);
+    let overlay = |n| format!("tcp://{}{n}.onion:9000", "a".repeat(62));
+    let list: Vec<String> = (0..3).map(overlay).chain([HERE.into()]).collect();
+    let texts: Vec<&str> = list.iter().map(String::as_str).collect();
+    for n in 1..=50 {
+        let peer = Peer::new(n);
+        assert_eq!(announce(&server, &peer.id, &texts, &peer.seal(1, &texts)).status, 200);
+    }
+    let answer = server.get("/peers?network=room");
+    // More tokens than the server's own parser takes.
+    let (list, end) = answer.body.strip_prefix("{\"peers\":[").unwrap().split_once("}],").unwrap();
+    let peers = list.split("},").count();
+    assert!((20..50).contains(&peers), "{peers} peers");
+    assert_eq!((list.matches("\"sig\"").count(), list.matches(HERE).count()), (peers, peers), "all whole");
+    assert!(answer.bytes.len() <= waypost::limits::MAX_RESPONSE_BYTES);
+    assert!(end.ends_with("\"you\":\"127.0.0.1\"}"), "the end of the body is there");
 }
