@@ -343,18 +343,20 @@ fn a_hundred_thousand_datagrams_get_no_more_bytes_than_their_protocol_allows() {
         (Kind::TrackerTagged, 1),
         (Kind::Stun, BINARY_AMPLIFICATION),
     ];
+    // An emulator does a tenth of the work.
+    let each = if support::runner().is_empty() { 20_000 } else { 2_000 };
     let mut datagrams = 0;
     for (kind, factor) in kinds {
         let of_kind: Vec<&Vec<u8>> = all.iter().filter(|request| classify(request) == kind).collect();
         assert!(!of_kind.is_empty(), "{kind:?}");
-        let many: Vec<&Vec<u8>> = of_kind.iter().copied().cycle().take(20_000).collect();
+        let many: Vec<&Vec<u8>> = of_kind.iter().copied().cycle().take(each).collect();
         let (sent, received, answers) = exchange(&client, &many);
         println!("{kind:?}: {sent} bytes sent, {received} received in {answers} answers");
         assert!(received <= factor * sent, "{kind:?}: {received} bytes for {sent}");
-        assert!(answers > 1000, "{kind:?}: only {answers} answers");
+        assert!(answers > each / 20, "{kind:?}: only {answers} answers");
         datagrams += many.len();
     }
-    assert_eq!(datagrams, 100_000);
+    assert_eq!(datagrams, 5 * each);
 }
 
 /// Each server takes what comes from the relay for the other's.

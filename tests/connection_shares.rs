@@ -22,7 +22,9 @@ fn an_address_and_a_network_have_a_share() {
         return;
     }
     let test = ["--ignored", "--exact", "inside_of_a_namespace", "--nocapture"];
-    let run = Command::new("unshare").args(namespace).arg(own).args(test).output().unwrap();
+    let runner = support::runner();
+    let words = namespace.into_iter().chain(runner.split_whitespace());
+    let run = Command::new("unshare").args(words).arg(own).args(test).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(said.contains("1 passed"), "{said}");
