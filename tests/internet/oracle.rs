@@ -35,6 +35,12 @@ impl Oracle {
         self.entries.insert((network.into(), id.into()), entry);
     }
 
+    /// Whether `id` is there, with other endpoints than this one alone.
+    pub(crate) fn is_of_another(&self, network: &str, id: &str, endpoint: &str, now_ms: u64) -> bool {
+        let entry = self.entries.get(&(network.into(), id.into()));
+        entry.is_some_and(|entry| now_ms < entry.expires_ms && entry.endpoints != [endpoint])
+    }
+
     /// The server said that `id` has left.
     pub(crate) fn left(&mut self, network: &str, id: &str) {
         self.entries.remove(&(network.into(), id.into()));

@@ -122,7 +122,9 @@ impl<'m> Server<'m> {
         let longest = match kind {
             Kind::Krpc => (BINARY_AMPLIFICATION * datagram.len()).min(MAX_KRPC_REPLY_BYTES),
             Kind::Stun => BINARY_AMPLIFICATION * datagram.len(),
-            _ if proven => MAX_UDP_REPLY_BYTES,
+            // Who says nothing of a token has proved nothing, whoever it is.
+            Kind::Json if proven && has_token(datagram) => MAX_UDP_REPLY_BYTES,
+            Kind::TrackerTagged if proven => MAX_UDP_REPLY_BYTES,
             _ => datagram.len(),
         };
         assert!(length <= longest, "{length} bytes for {} to {from}", datagram.len());
@@ -190,6 +192,10 @@ impl<'m> Server<'m> {
             Wants::Close | Wants::Reset => false,
         }
     }
+}
+
+fn has_token(datagram: &[u8]) -> bool {
+    datagram.windows(8).any(|window| window == br#""token":"#)
 }
 
 fn engine_seed(seed: u64) -> Seed {

@@ -215,6 +215,10 @@ impl World<'_> {
     }
 
     fn act(&mut self, client: usize) {
+        if self.is_wild() && self.now_ms > 20_000 && self.chance(3) {
+            // It is switched off, and says nothing.
+            return;
+        }
         // Often enough that what one server forgot, or lost, is soon said again.
         self.later(if self.is_wild() { 20_000 } else { 6_000 }, Event::Act { client });
         if self.is_wild() && self.chance(2) {
@@ -284,7 +288,14 @@ impl World<'_> {
                 let claims = text.contains(r#""registered":true"#) || text.contains(r#""removed":true"#);
                 assert!(!claims || from == HOSTILE, "a forged datagram was taken: {text}");
                 if claims {
-                    host.oracle.registered("room", "hostile", vec![format!("udp://{HOSTILE}")], own_ms, 30);
+                    // Its own address, and perhaps somebody else's id: which it may have only if nobody has it.
+                    let id = text.split(r#""peer_id":""#).nth(1).and_then(|rest| rest.split('"').next());
+                    let (id, endpoint) = (id.expect("an id"), format!("udp://{HOSTILE}"));
+                    // In a small table whoever had it may have lost its place.
+                    let has_room = host.engine.peers().capacity() > 2 * CLIENTS;
+                    let taken = host.oracle.is_of_another("room", id, &endpoint, own_ms);
+                    assert!(!(has_room && taken), "{id} was taken over");
+                    host.oracle.registered("room", id, vec![endpoint], own_ms, 90);
                 }
             }
         }
@@ -458,10 +469,19 @@ impl World<'_> {
             _ => victim_addr,
         };
         if from == HOSTILE {
-            datagram = br#"{"type":"find_peers","id":"1","network":"room","pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}"#.to_vec();
+            let id = forger.id();
+            let token = self.hostile_tokens.get(&server).map(|token| String::from_utf8_lossy(token));
+            datagram = match token.filter(|_| matches!(forger.speech, Speech::UdpJson | Speech::Http)) {
+                Some(token) => format!(
+                    r#"{{"type":"announce","id":"1","network":"room","ttl":90,"peer_id":"{id}","token":"{token}"}}"#
+                )
+                .into_bytes(),
+                None => br#"{"type":"find_peers","id":"1","network":"room","pad":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}"#.to_vec(),
+            };
         }
         for _ in 0..self.below(4) {
-            if self.chance(50) {
+            // What it says for itself stays as it is, so that what that does is known.
+            if from != HOSTILE && self.chance(50) {
                 let at = self.below(datagram.len());
                 datagram[at] ^= 1 << self.rng.below(8);
             }
