@@ -4,11 +4,12 @@
 //! asked for only while newcomers come faster than they should, and only of newcomers; who refreshes or leaves has paid.
 //!
 //! A challenge carries what it was made for, and a tag nobody else can make: two SipHash-2-4 under secret keys, 128 bits.
-//! That is checked before anything is hashed with SHA-256, and takes a hundredth of that time. It needs no epoch, as
+//! That is checked before anything is hashed with SHA-256, which takes longer. It needs no epoch, as
 //! the time it was made at is in it. Solved, it is good for one record from one /24 or /48: sent again, it registers
 //! the same peer again, so nothing needs to be remembered.
 
 use super::request::Work;
+use super::token::equal;
 use crate::addr::{CanonicalAddr, Level};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{
@@ -73,7 +74,7 @@ impl Challenger {
         work: &Work<'_>,
     ) -> Result<(), BadWork> {
         let (given, tag) = Terms::parse(work.challenge).ok_or(BadWork)?;
-        if !equal(tag, self.tag(&given.emit())) {
+        if !equal(&tag, &self.tag(&given.emit())) {
             return Err(BadWork);
         }
         let age_s = seconds(now).checked_sub(given.issued_s).ok_or(BadWork)?;
@@ -114,11 +115,6 @@ fn record_of(network: NetworkKey, id: PeerId<'_>) -> [u8; 8] {
 /// The time in a challenge. A server runs for 136 years before it stands still.
 fn seconds(now: Instant) -> u32 {
     u32::try_from(now.as_s()).unwrap_or(u32::MAX)
-}
-
-/// Whether two tags are equal, in a time that does not depend on where they differ.
-fn equal(one: [u8; TAG_BYTES], other: [u8; TAG_BYTES]) -> bool {
-    one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 /// The price of a place, in bits of work.

@@ -72,20 +72,18 @@ impl Engine<'_> {
             seal: seal.as_ref(),
         };
         let found = self.peers.find(now, announce.network, announce.id);
+        match (&seal, found) {
+            (Some(seal), _) => self.check_newer(now, found, (announce.network, announce.id), seal)?,
+            (None, Some(slot)) => self.check_owner(source.addr, slot, announce.owner)?,
+            (None, None) => {}
+        }
         let slot = match found {
             Some(slot) => {
-                match &seal {
-                    Some(seal) => self.check_newer(now, found, (announce.network, announce.id), seal)?,
-                    None => self.check_owner(source.addr, slot, announce.owner)?,
-                }
                 self.verify(record.seal, announce.network, &endpoints)?;
                 self.peers.refresh(now, slot, &record);
                 slot
             }
             None => {
-                if let Some(seal) = &seal {
-                    self.check_newer(now, found, (announce.network, announce.id), seal)?;
-                }
                 let pass = self.let_in(now, source, announce)?;
                 // A forged signature is not given back its pass: the gate bounds how many of them are looked at, too.
                 self.verify(record.seal, announce.network, &endpoints)?;

@@ -92,8 +92,13 @@ impl Token {
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        self.0.iter().zip(other.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        equal(&self.0, &other.0)
     }
+}
+
+/// Whether two MACs are equal, in a time that does not depend on where they differ.
+pub(super) fn equal<const N: usize>(one: &[u8; N], other: &[u8; N]) -> bool {
+    one.iter().zip(other).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
 }
 
 /// Makes and checks tokens.

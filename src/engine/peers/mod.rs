@@ -414,12 +414,17 @@ impl<'s> PeerTable<'s> {
     }
 }
 
-/// The keyed tag of a network and an id. The network's key has a fixed length, so no other pair gives the same bytes.
+/// The keyed tag of a network and an id.
 fn tag(key: &HashKey, network: NetworkKey, id: PeerId<'_>) -> Tag {
+    Tag::of(hash_of(key, network, id))
+}
+
+/// The keyed hash of a network and an id. The network's key has a fixed length, so no other pair gives the same bytes.
+fn hash_of(key: &HashKey, network: NetworkKey, id: PeerId<'_>) -> u64 {
     let mut bytes = [0; 20 + MAX_ID_BYTES];
     let mut writer = Writer::new(&mut bytes);
     let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
-    Tag::of(key.hash(writer.written()))
+    key.hash(writer.written())
 }
 
 /// The first `n` elements of storage: what a run with fewer places than the build has uses.

@@ -50,11 +50,9 @@ impl PeerTable<'_> {
         rng: &mut Rng,
     ) -> Slots {
         let Some(network) = self.networks.find(query.network) else { return Slots::new() };
-        let viewer = Viewer::new(viewer);
-        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
-        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes, as_records: true };
-        let slots =
-            self.draw(&self.networks.population(network, viewer.classes()), query.limit, &wanted, rng);
+        let wanted = self.wanted(now, query, viewer);
+        let population = self.networks.population(network, wanted.viewer.classes());
+        let slots = self.draw(&population, query.limit, &wanted, rng);
         slots.iter().for_each(|slot| self.peer(slot.row()).record.touch());
         slots
     }
@@ -86,10 +84,8 @@ impl PeerTable<'_> {
         viewer: CanonicalAddr,
         rng: &mut Rng,
     ) -> Slots {
-        let viewer = Viewer::new(viewer);
-        let mut slots = self.draw_share(now, query.network, viewer, rng);
-        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
-        let wanted = Wanted { now, viewer, excluded, schemes: &query.schemes, as_records: true };
+        let wanted = self.wanted(now, query, viewer);
+        let mut slots = self.draw_share(now, query.network, wanted.viewer, rng);
         slots.retain(|slot| self.is_wanted(*slot, self.peer(slot.row()), &wanted));
         slots.truncate(query.limit);
         slots
@@ -110,6 +106,13 @@ impl PeerTable<'_> {
         slots.retain(|slot| Some(*slot) != exclude && self.contact(*slot, viewer, query).is_some());
         slots.truncate(query.limit);
         slots
+    }
+
+    /// What a query for records wants.
+    fn wanted<'q>(&self, now: Instant, query: &'q PeersQuery<'q>, viewer: CanonicalAddr) -> Wanted<'q> {
+        let excluded = query.exclude.and_then(|id| self.lookup(query.network, id)).map(Slot::of);
+        let viewer = Viewer::new(viewer);
+        Wanted { now, viewer, excluded, schemes: &query.schemes, as_records: true }
     }
 
     /// Draws a quarter of the peers of `network` that `viewer` may see, but at least [`MIN_STABLE_SAMPLE`].

@@ -4,13 +4,12 @@
 //! A set of four for each hash, and the one that is forgotten first makes room: so many that to push one out takes four signed
 //! records whose hashes fall where nobody but the server knows.
 
-use super::{PeerTable, Slot};
+use super::{PeerTable, Slot, hash_of};
 use crate::id::{NetworkKey, PeerId};
 use crate::limits::{TOMBS, TOMBS_PER_SET};
 use crate::record::Seal;
 use crate::rng::HashKey;
 use crate::time::Instant;
-use crate::wire::Writer;
 
 /// The memory of [`Tombs`]. All zero when new.
 pub(super) struct TombStorage([[Tomb; TOMBS_PER_SET]; TOMBS / TOMBS_PER_SET]);
@@ -23,7 +22,7 @@ pub(super) struct Tombs<'s> {
 
 #[derive(Clone, Copy)]
 struct Tomb {
-    /// Of network and id.
+    /// Of network and id, under a key that nobody knows: two share one by chance alone.
     hash: u64,
     seq: u64,
     /// It is remembered before this moment.
@@ -43,7 +42,7 @@ impl<'s> Tombs<'s> {
 
     /// Remembers that the last record of a peer had this number.
     pub(super) fn bury(&mut self, network: NetworkKey, id: PeerId<'_>, seq: u64, until: Instant) {
-        let hash = self.hash(network, id);
+        let hash = hash_of(&self.key, network, id);
         let Some(set) = self.set_mut(hash) else { return };
         let own = set.iter().position(|tomb| tomb.hash == hash);
         let oldest = || set.iter().enumerate().min_by_key(|(_, tomb)| tomb.until).map(|(at, _)| at);
@@ -55,7 +54,7 @@ impl<'s> Tombs<'s> {
 
     /// The number of a peer's last record, if it is remembered.
     pub(super) fn last_seq(&self, now: Instant, network: NetworkKey, id: PeerId<'_>) -> Option<u64> {
-        let hash = self.hash(network, id);
+        let hash = hash_of(&self.key, network, id);
         let set = self.sets.get(self.place(hash))?;
         set.iter().find(|tomb| tomb.hash == hash && now < tomb.until).map(|tomb| tomb.seq)
     }
@@ -68,15 +67,6 @@ impl<'s> Tombs<'s> {
     fn place(&self, hash: u64) -> usize {
         let sets = u64::try_from(self.sets.len()).unwrap_or(1);
         usize::try_from(hash.checked_rem(sets).unwrap_or(0)).unwrap_or(0)
-    }
-
-    /// 64 bits under a key that nobody knows: two ids share one by chance alone.
-    fn hash(&self, network: NetworkKey, id: PeerId<'_>) -> u64 {
-        let mut input = [0; 20 + crate::limits::MAX_ID_BYTES];
-        let mut writer = Writer::new(&mut input);
-        // There is room for the longest id.
-        let _ = writer.put(&network.0).and_then(|()| writer.put_str(id.as_str()));
-        self.key.hash(writer.written())
     }
 }
 
