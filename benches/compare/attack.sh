@@ -41,11 +41,7 @@ error_log $folder/error.log;
 events { worker_connections $((connections + 2)); }
 http {
   access_log off;
-  client_body_temp_path $folder/body;
-  proxy_temp_path $folder/proxy;
-  fastcgi_temp_path $folder/fastcgi;
-  uwsgi_temp_path $folder/uwsgi;
-  scgi_temp_path $folder/scgi;
+$(nginx_folders "$folder")
   server {
     listen 8081 backlog=1024;
     location / { return 200 "hello world\n"; }

@@ -29,11 +29,7 @@ events { worker_connections 1024; }
 http {
   access_log off;
   keepalive_requests 100;
-  client_body_temp_path $folder/body;
-  proxy_temp_path $folder/proxy;
-  fastcgi_temp_path $folder/fastcgi;
-  uwsgi_temp_path $folder/uwsgi;
-  scgi_temp_path $folder/scgi;
+$(nginx_folders "$folder")
   server {
     listen 127.0.0.1:$nginx_port;
     location / { return 200 "hello world\n"; }

@@ -48,3 +48,11 @@ median() {
   awk -v name="$1" -v field="$2" '$1 == name { print $field }' "$folder/rounds" | sort -n |
     awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
+
+# The lines of nginx's configuration that keep its files in a folder: nginx_folders FOLDER
+nginx_folders() {
+  local what
+  for what in client_body proxy fastcgi uwsgi scgi; do
+    echo "  ${what}_temp_path $1/${what#client_};"
+  done
+}
