@@ -312,7 +312,8 @@ fn exchange(client: &support::Udp, requests: &[&Vec<u8>]) -> (usize, usize, usiz
         let (ping, pong) = (format!(r#"{{"type":"ping","id":"{last}"}}"#), format!(r#""id":"{last}""#));
         client.socket.send(ping.as_bytes()).unwrap();
         loop {
-            let length = client.socket.recv(&mut answer).expect("the last of a batch is answered");
+            let length = support::uninterrupted(|| client.socket.recv(&mut answer))
+                .expect("the last of a batch is answered");
             let text = answer[..length].starts_with(b"{").then(|| String::from_utf8_lossy(&answer[..length]));
             if text.is_some_and(|text| text.contains(&pong)) {
                 break;
@@ -372,7 +373,8 @@ fn an_answer_that_is_passed_on_to_another_server_ends_there() {
         to_one.socket.send(request).unwrap();
         to_one.socket.send(ping.as_bytes()).unwrap();
         loop {
-            let length = to_one.socket.recv(&mut answer).expect("the ping is answered");
+            let length =
+                support::uninterrupted(|| to_one.socket.recv(&mut answer)).expect("the ping is answered");
             if String::from_utf8_lossy(&answer[..length]).contains(&pong) {
                 break;
             }
@@ -382,7 +384,8 @@ fn an_answer_that_is_passed_on_to_another_server_ends_there() {
             }
         }
         to_other.socket.send(ping.as_bytes()).unwrap();
-        let length = to_other.socket.recv(&mut answer).expect("the ping is answered");
+        let length =
+            support::uninterrupted(|| to_other.socket.recv(&mut answer)).expect("the ping is answered");
         let text = String::from_utf8_lossy(&answer[..length]);
         assert!(text.contains(&pong), "{text} answers the answer to {}", String::from_utf8_lossy(request));
     }

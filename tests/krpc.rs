@@ -42,7 +42,7 @@ impl Node {
     /// The next datagram, and who sent it.
     fn receive(&self) -> (Vec<u8>, SocketAddr) {
         let mut datagram = [0; 2048];
-        let (n, from) = self.socket.recv_from(&mut datagram).expect("a datagram");
+        let (n, from) = support::uninterrupted(|| self.socket.recv_from(&mut datagram)).expect("a datagram");
         (datagram[..n].into(), from)
     }
 

@@ -28,7 +28,7 @@ fn end_of(stream: &mut TcpStream) -> (usize, End) {
     assert_eq!(events, 1, "it was not ended");
     let (mut read, mut chunk) = (0, [0; 4096]);
     loop {
-        match stream.read(&mut chunk) {
+        match support::uninterrupted(|| stream.read(&mut chunk)) {
             Ok(0) => return (read, End::Closed),
             Ok(n) => read += n,
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return (read, End::Reset),

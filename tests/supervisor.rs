@@ -19,7 +19,7 @@ fn supervisor(about: &str) -> (UnixDatagram, String) {
 
 fn heard(socket: &UnixDatagram) -> String {
     let mut message = [0; 512];
-    let n = socket.recv(&mut message).expect("a message");
+    let n = support::uninterrupted(|| socket.recv(&mut message)).expect("a message");
     String::from_utf8(message[..n].into()).unwrap()
 }
 

@@ -127,7 +127,7 @@ fn exchange(mut stream: TcpStream, authority: &str, clock: Clock) -> Result<Vec<
         match stream.read(&mut chunk) {
             Ok(0) => return Ok(answer),
             Ok(n) => answer.extend(chunk.iter().take(n)),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(e) if is_passing(&e) => {}
             Err(error) => return Err(broken(error)),
         }
         if answer.len() > MAX_ANSWER_BYTES {
@@ -202,12 +202,16 @@ fn ping(target: &str, clock: Clock) -> Result<(), Cause> {
         socket.send(PING).map_err(broken)?;
         match socket.recv(&mut datagram) {
             Ok(n) if is_pong(datagram.get(..n).unwrap_or_default()) => return Ok(()),
-            Err(e) if !matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                return Err(broken(e));
-            }
+            Err(error) if !is_passing(&error) => return Err(broken(error)),
             _ => {}
         }
     }
+}
+
+/// Whether an error says no more than that nothing has come yet.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 fn is_pong(datagram: &[u8]) -> bool {

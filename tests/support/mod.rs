@@ -1,7 +1,7 @@
 //! Starts the real program on free ports, speaks HTTP and UDP to it, and ends it by its handle.
 #![allow(dead_code, unreachable_pub, reason = "each test is a program that uses some of it")]
 
-use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -9,6 +9,17 @@ use std::time::Duration;
 
 /// How long a test waits for what must come. Never waited out by a test that passes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Makes a system call until no signal interrupts it: one with a timeout is not begun anew by the system (signal(7)), and
+/// an emulator has signals of its own.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
 
 /// The emulator that the program needs, and its arguments; empty if it needs none. `WAYPOST_TEST_RUNNER` names one, else
 /// it is what cargo runs these tests by: `CARGO_TARGET_..._RUNNER` (the images of `cross` set it), or `runner` in
@@ -255,10 +266,10 @@ impl Http {
                 return Some(response);
             }
             let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk) {
+            match uninterrupted(|| self.stream.read(&mut chunk)) {
                 Ok(0) => return None,
                 Ok(n) => self.received.extend_from_slice(&chunk[..n]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
                 Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&self.received)),
             }
         }
@@ -266,9 +277,9 @@ impl Http {
 
     /// Whether the server ends the connection, without another byte.
     pub fn ends(&mut self) -> bool {
-        use std::io::ErrorKind::{TimedOut, WouldBlock};
+        use io::ErrorKind::{TimedOut, WouldBlock};
         self.received.is_empty()
-            && match self.stream.read(&mut [0; 1]) {
+            && match uninterrupted(|| self.stream.read(&mut [0; 1])) {
                 Ok(read) => read == 0,
                 Err(error) => !matches!(error.kind(), TimedOut | WouldBlock),
             }
@@ -377,7 +388,7 @@ impl Udp {
 
     fn receive_bytes(&self) -> Vec<u8> {
         let mut datagram = [0; 2048];
-        let n = self.socket.recv(&mut datagram).expect("an answer");
+        let n = uninterrupted(|| self.socket.recv(&mut datagram)).expect("an answer");
         datagram[..n].into()
     }
 
