@@ -204,14 +204,20 @@ pub fn is_scheme(text: &str) -> bool {
     (1..=MAX_SCHEME_BYTES).contains(&text.len()) && text.bytes().all(clean)
 }
 
-/// A host name: labels of letters, digits and hyphens, the last one not a number (that would be a mistyped address).
+/// A host name, longer than what a mistyped scheme leaves.
 fn is_name(text: &str) -> bool {
+    text.len() > 2 && is_host_name(text)
+}
+
+/// Whether `text` is a host name in lower case: labels of letters, digits and hyphens, the last one not a number (that would
+/// be a mistyped address).
+pub(crate) fn is_host_name(text: &str) -> bool {
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     let last_is_number = text.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
-    text.len() > 2 && text.split('.').all(label) && !last_is_number
+    text.split('.').all(label) && !last_is_number
 }
 
 /// A port: 1..=65535 in decimal, without sign or leading zero.

@@ -1,3 +1,20 @@
 //! What programs that use a server need: so far the solver of its challenges.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod failure;
+pub mod invite;
+mod json;
+pub mod message;
 pub mod pow;
+pub mod url;

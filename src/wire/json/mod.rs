@@ -12,6 +12,7 @@
 //! [`MAX_JSON_DEPTH`]: crate::limits::MAX_JSON_DEPTH
 
 use core::hash::Hasher;
+use core::{iter, mem};
 
 use heapless::Vec;
 use serde::Deserialize;
@@ -76,7 +77,16 @@ impl<'a> Object<'a> {
     /// # Errors
     /// [`Error::Malformed`] if it is no strict, small JSON, no object, or has two equal keys.
     pub fn parse(document: &'a [u8]) -> Result<Self, Error> {
-        let mut scanner = Scanner::new(document)?;
+        Self::parse_within(document, MAX_JSON_TOKENS)
+    }
+
+    /// Takes `document` as an object that may have `most_tokens` tokens: what a server answers is longer than what it
+    /// is asked.
+    ///
+    /// # Errors
+    /// As [`Object::parse`].
+    pub fn parse_within(document: &'a [u8], most_tokens: usize) -> Result<Self, Error> {
+        let mut scanner = Scanner::within(document, most_tokens)?;
         let mut members = Vec::<Member, MAX_MEMBERS>::new();
         let mut hashes = Vec::<u64, MAX_MEMBERS>::new();
         scanner.skip_space();
@@ -164,6 +174,26 @@ impl<'a> Object<'a> {
     fn value(&self, field: Field) -> Option<&'a str> {
         self.members().find(|(key, _)| is_named(key, field.name())).map(|(_, value)| value)
     }
+}
+
+/// The texts of the elements of a list that is a value of a checked [`Object`]; none if it is no list.
+pub fn elements(value: &str) -> impl Iterator<Item = &str> {
+    // Each element is checked once more, which costs nobody but its reader.
+    let mut scanner = Scanner::within(value.as_bytes(), usize::MAX).ok();
+    let mut first = true;
+    if let Some(Err(_)) = scanner.as_mut().map(|scanner| scanner.open(b'[')) {
+        scanner = None;
+    }
+    iter::from_fn(move || {
+        let scanner = scanner.as_mut()?;
+        if scanner.close(b']').ok()? {
+            return None;
+        }
+        if !mem::take(&mut first) {
+            scanner.comma().ok()?;
+        }
+        scanner.value(1).ok().map(|span| span.of(value))
+    })
 }
 
 /// Whether a key, its escapes decoded, is `name`.
@@ -254,6 +284,23 @@ mod tests {
     fn an_escaped_key_is_its_field() {
         let object = Object::parse(br#"{"i\u0064":"x"}"#).unwrap();
         assert_eq!(object.text(Field::Id), Ok(Some("x")));
+    }
+
+    #[test]
+    fn a_list_has_elements() {
+        for (list, wanted) in [
+            ("[]", &[][..]),
+            ("[ ]", &[]),
+            (r#"[1, "a,]" ,{"b":[2]},[ 3 ]]"#, &["1", r#""a,]""#, r#"{"b":[2]}"#, "[ 3 ]"]),
+            ("{}", &[]),
+            ("1", &[]),
+        ] {
+            assert_eq!(elements(list).collect::<std::vec::Vec<_>>(), wanted, "{list}");
+        }
+        let long = std::format!("{{\"list\":[{}]}}", std::vec!["1"; 500].join(","));
+        assert!(Object::parse(long.as_bytes()).is_err());
+        let object = Object::parse_within(long.as_bytes(), 600).unwrap();
+        assert_eq!(elements(object.members().next().unwrap().1).count(), 500);
     }
 
     #[test]

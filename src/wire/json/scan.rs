@@ -14,6 +14,7 @@ pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     tokens: usize,
+    most_tokens: usize,
 }
 
 /// A part of a document. Two bytes an end keep an object's list of members small enough to be moved about.
@@ -41,8 +42,13 @@ enum Start {
 impl<'a> Scanner<'a> {
     /// A scanner at the start of `document`, which must be UTF-8 (RFC 8259 section 8.1).
     pub(super) fn new(document: &'a [u8]) -> Result<Self, Error> {
+        Self::within(document, MAX_JSON_TOKENS)
+    }
+
+    /// The same for a document of so many tokens.
+    pub(super) fn within(document: &'a [u8], most_tokens: usize) -> Result<Self, Error> {
         let text = str::from_utf8(document).map_err(|_| Error::Malformed)?;
-        Ok(Self { text, at: 0, tokens: 0 })
+        Ok(Self { text, at: 0, tokens: 0, most_tokens })
     }
 
     /// The whole document.
@@ -237,7 +243,7 @@ impl<'a> Scanner<'a> {
 
     const fn count_token(&mut self) -> Result<(), Error> {
         self.tokens = self.tokens.saturating_add(1);
-        if self.tokens <= MAX_JSON_TOKENS { Ok(()) } else { Err(Error::Malformed) }
+        if self.tokens <= self.most_tokens { Ok(()) } else { Err(Error::Malformed) }
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), Error> {
