@@ -13,8 +13,11 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
 pub mod failure;
+pub mod http;
 pub mod invite;
 mod json;
 pub mod message;
 pub mod pow;
+pub mod reach;
+pub mod udp;
 pub mod url;
