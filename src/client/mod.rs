@@ -12,9 +12,11 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod config;
 pub mod failure;
 pub mod invite;
 mod json;
 pub mod message;
 pub mod pow;
+pub mod seeds;
 pub mod url;
