@@ -17,6 +17,7 @@ pub mod failure;
 pub mod invite;
 mod json;
 pub mod message;
+pub mod plan;
 pub mod pool;
 pub mod pow;
 pub mod seeds;

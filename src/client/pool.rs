@@ -141,7 +141,12 @@ impl Pool {
         self.tales.is_empty()
     }
 
-    /// Addresses of peers with an endpoint of scheme `udp`, who told of each, in the order they were told.
+    /// How many tales were told; of one peer there may be several.
+    pub fn len(&self) -> usize {
+        self.tales.len()
+    }
+
+    /// Addresses of endpoints of scheme `udp`, in the order they were told.
     pub(super) fn udp_endpoints(&self) -> impl Iterator<Item = &str> {
         let endpoints = self.tales.iter().flat_map(|tale| &tale.record.endpoints);
         endpoints.filter_map(|text| text.strip_prefix("udp://"))
