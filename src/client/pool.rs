@@ -130,7 +130,7 @@ impl Pool {
             record.endpoints.retain(|text| near || scope_of(text) != Some(Scope::Loopback));
             let cut = record.endpoints.len() < all;
             // A signed record is whole or none.
-            if !record.endpoints.is_empty() && !(cut && record.seal.is_some()) {
+            if !(record.endpoints.is_empty() || cut && record.seal.is_some()) {
                 self.tales.push(Tale { source: number, record });
             }
         }
