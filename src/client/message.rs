@@ -57,7 +57,7 @@ pub struct PeersAnswer {
     pub bootstrap_id: Option<String>,
     /// The server's wall clock, in Unix seconds, if it has a credible one.
     pub server_time: Option<u64>,
-    /// The address that answered.
+    /// The address it came from, as far as there is one.
     pub from: Option<IpAddr>,
 }
 

@@ -12,12 +12,16 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod config;
 pub mod failure;
 pub mod http;
 pub mod invite;
 mod json;
 pub mod message;
+pub mod plan;
+pub mod pool;
 pub mod pow;
 pub mod reach;
+pub mod seeds;
 pub mod udp;
 pub mod url;

@@ -97,6 +97,16 @@ impl ServerUrl {
     }
 }
 
+impl ServerUrl {
+    /// What it is called in messages: an invite by its first way.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Invite(invite) => invite.ways.first().map_or_else(String::new, Way::to_string),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl Way {
     /// Takes `text` as the URL of a server.
     ///
