@@ -7,6 +7,8 @@ mod datagrams;
 mod names;
 mod race;
 mod redirect;
+#[cfg(feature = "https")]
+mod tls;
 mod web;
 
 use std::net::SocketAddr;
@@ -39,6 +41,8 @@ pub struct Reach {
     rng: Mutex<Rng>,
     resolver: Resolver,
     tokens: Mutex<Tokens>,
+    #[cfg(feature = "https")]
+    trust: tls::Trust,
 }
 
 impl Reach {
@@ -49,7 +53,16 @@ impl Reach {
             rng: Mutex::new(Rng::new(seed.key(PURPOSE))),
             resolver: Resolver::new(),
             tokens: Mutex::new(Tokens::default()),
+            #[cfg(feature = "https")]
+            trust: tls::Trust::default(),
         }
+    }
+
+    /// The same, but trusting these CA certificates (X.509, in DER) over HTTPS, and not those of the system.
+    #[cfg(feature = "https")]
+    #[must_use]
+    pub fn trusting(self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { trust: tls::Trust::of(roots), ..self }
     }
 
     /// Its clock.
@@ -194,7 +207,8 @@ impl Reach {
         within(self.clock, deadline, self.resolver.look_up(host, port)).await
     }
 
-    /// Asks a peer for other peers, as a server is asked over UDP.
+    /// Asks a peer for other peers, as a server is asked over UDP, but in few bytes and twice at most unless it shows that it
+    /// hears: its address may be made up.
     ///
     /// # Errors
     /// [`Failure`]
@@ -204,7 +218,7 @@ impl Reach {
         query: &PeersQuery,
         deadline: Instant,
     ) -> Result<PeersAnswer, Failure> {
-        match self.ask_at(peer, Question::Peers(query), deadline).await? {
+        match self.ask_at(peer, Question::PeersOfStranger(query), deadline).await? {
             Answer::Peers(answer) => Ok(answer),
             _ => Err(OTHER_ANSWER),
         }
