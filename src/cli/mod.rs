@@ -5,6 +5,10 @@ mod check;
 mod completions;
 #[cfg(feature = "client")]
 mod discover;
+#[cfg(feature = "client")]
+mod invite;
+#[cfg(feature = "client")]
+mod join;
 mod serve;
 #[cfg(feature = "client")]
 mod show;
@@ -15,6 +19,8 @@ use std::io::Write as _;
 
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
+#[cfg(feature = "client")]
+use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
 use crate::quoted::Quoted;
 
 /// How the program ends: the exit codes are part of its interface.
@@ -51,6 +57,10 @@ enum Command {
     Completions(completions::Completions),
     #[cfg(feature = "client")]
     Discover(discover::Discover),
+    #[cfg(feature = "client")]
+    Invite(invite::InviteCommand),
+    #[cfg(feature = "client")]
+    Join(join::Join),
 }
 
 /// Commands of the client half.
@@ -83,6 +93,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Invite(invite)), .. }) => invite.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Join(join)), .. }) => join.run(),
         Ok(Waypost { command: None, .. }) => complain("no command; see waypost --help", Exit::Usage),
     }
 }
@@ -113,11 +127,16 @@ fn explain(early: &EarlyExit) -> Exit {
     }
 }
 
-/// The value of `--timeout` in milliseconds; `None` if it is out of range.
+/// The value of `--timeout` in milliseconds.
 #[cfg(feature = "client")]
-fn budget_ms(seconds: &str) -> Option<u64> {
-    use crate::client::config::BUDGET_RANGE_MS;
+fn budget_ms(seconds: &str) -> Result<u64, ConfigError> {
+    let wrong = || ConfigError::of(format_args!("--timeout {}: must be 0.1 to 120 seconds", Quoted(seconds)));
+    ms_of(seconds).filter(|ms| (BUDGET_RANGE_MS.0..=BUDGET_RANGE_MS.1).contains(ms)).ok_or_else(wrong)
+}
 
+/// A decimal number of seconds, with three digits behind the point at most, in milliseconds.
+#[cfg(feature = "client")]
+fn ms_of(seconds: &str) -> Option<u64> {
     let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(part) || part.len() > 3 || seconds.len() == part.len().saturating_add(1) {
@@ -167,7 +186,7 @@ mod tests {
             ("1.2345", None),
             ("99999999999999999999", None),
         ] {
-            assert_eq!(budget_ms(text), ms, "{text}");
+            assert_eq!(budget_ms(text).ok(), ms, "{text}");
         }
     }
 

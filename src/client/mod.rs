@@ -44,6 +44,7 @@ pub mod message;
 pub mod plan;
 pub mod pool;
 pub mod pow;
+pub mod qr;
 pub mod reach;
 pub mod seeds;
 pub mod servers;
