@@ -90,8 +90,8 @@ fn a_real_decoder_reads_what_is_printed() {
             let is_dark = |x: usize, y: usize| {
                 let ink = match rows[y / 2][x] {
                     '█' => true,
-                    '▀' => y % 2 == 0,
-                    '▄' => y % 2 == 1,
+                    '▀' => y.is_multiple_of(2),
+                    '▄' => !y.is_multiple_of(2),
                     _ => false,
                 };
                 ink == inverted
