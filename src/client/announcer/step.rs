@@ -1,0 +1,111 @@
+//! What an announcer asks to be done, and what it has to tell.
+
+use std::net::IpAddr;
+
+use crate::client::failure::Failure;
+use crate::client::message::{Announce, Leave};
+use crate::client::url::{ServerUrl, Target};
+use crate::time::Instant;
+
+/// What to do next. `server` and `origin` are the numbers under which to tell what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Find the ways to who is called so, a domain or an invite, and tell [`super::Announcer::located`].
+    Locate {
+        /// Its number.
+        origin: usize,
+        /// The domain, or the invite.
+        url: ServerUrl,
+    },
+    /// Ask a server who it is and who we are, and tell [`super::Announcer::asked`].
+    Ask {
+        /// Its number.
+        server: usize,
+        /// The way to it.
+        target: Target,
+    },
+    /// Announce at a server, and tell [`super::Announcer::answered`].
+    Announce {
+        /// Its number.
+        server: usize,
+        /// The way to it.
+        target: Target,
+        /// What to send.
+        announce: Box<Announce>,
+    },
+    /// Solve a challenge, and tell [`super::Announcer::solved`].
+    Solve {
+        /// The server's number.
+        server: usize,
+        /// The challenge.
+        challenge: String,
+        /// How many bits of work.
+        difficulty: u8,
+    },
+    /// Nothing before this moment, unless something comes back.
+    Wait(Instant),
+    /// Nothing until something comes back. If nothing is under way, nothing ever.
+    Nothing,
+}
+
+/// A goodbye to be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Goodbye {
+    /// What the server is called.
+    pub server: String,
+    /// Ways to it, the one in use first.
+    pub ways: Vec<Target>,
+    /// What to send.
+    pub leave: Leave,
+}
+
+/// What a server answered to the question who it is and who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Introduction {
+    /// Our address as it sees it.
+    pub you: Option<IpAddr>,
+    /// Its id, 40 hex digits.
+    pub bootstrap_id: Option<String>,
+    /// Its wall clock, in Unix seconds.
+    pub server_time: Option<u64>,
+}
+
+/// Something that the user of a peer may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What the server is called: the URL of the way to it that was taken, or the domain whose servers were not found.
+    pub server: String,
+    /// What happened there.
+    pub what: What,
+}
+
+/// What happened at a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The peer is registered.
+    Registered {
+        /// Its id.
+        id: String,
+        /// Seconds until that ends.
+        expires_s: u32,
+        /// Its address as the server sees it.
+        you: Option<IpAddr>,
+        /// Gives the right to refresh and leave from another address.
+        token: Option<String>,
+        /// When it is announced again; `None` = not by this announcer.
+        again: Option<Instant>,
+    },
+    /// The server wants so many bits of work, and gets them.
+    Works(u8),
+    /// It came to nothing.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// When it is tried again; `None` = not by this announcer.
+        again: Option<Instant>,
+    },
+    /// The server was told goodbye. Whether the peer was in its table.
+    Left(bool),
+    /// The goodbye did not get through.
+    NotLeft(Failure),
+}
