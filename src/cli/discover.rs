@@ -101,9 +101,7 @@ impl Discover {
             config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
         }
         if let Some(seconds) = &self.timeout {
-            let wrong =
-                || ConfigError::of(format_args!("--timeout {}: must be 0.1 to 120 seconds", Quoted(seconds)));
-            config.budget_ms = super::budget_ms(seconds).ok_or_else(wrong)?;
+            config.budget_ms = super::timeout_ms(seconds)?;
         }
         config.check()?;
         Ok(config)

@@ -1,8 +1,12 @@
 //! The commands of the program, one file each.
 
+#[cfg(feature = "client")]
+mod announce;
 mod check;
 #[cfg(feature = "client")]
 mod discover;
+#[cfg(feature = "client")]
+mod peers;
 mod serve;
 #[cfg(feature = "client")]
 mod show;
@@ -46,7 +50,11 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     #[cfg(feature = "client")]
+    Announce(announce::Announce),
+    #[cfg(feature = "client")]
     Discover(discover::Discover),
+    #[cfg(feature = "client")]
+    Peers(peers::Peers),
 }
 
 /// Commands of the client half.
@@ -76,7 +84,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Serve(serve)), .. }) => serve.run(),
         Ok(Waypost { command: Some(Command::Check(check)), .. }) => check.run(),
         #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Announce(announce)), .. }) => announce.run(),
+        #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Peers(peers)), .. }) => peers.run(),
         Ok(Waypost { command: None, .. }) => complain("no command; see waypost --help", Exit::Usage),
     }
 }
@@ -107,7 +119,17 @@ fn explain(early: &EarlyExit) -> Exit {
     }
 }
 
-/// The value of `--timeout` in milliseconds; `None` if it is out of range.
+/// The value of `--timeout` in milliseconds.
+///
+/// # Errors
+/// It is out of range.
+#[cfg(feature = "client")]
+fn timeout_ms(seconds: &str) -> Result<u64, crate::client::ConfigError> {
+    let wrong = || format!("--timeout {}: must be 0.1 to 120 seconds", Quoted(seconds));
+    budget_ms(seconds).ok_or_else(|| crate::client::ConfigError::of(wrong()))
+}
+
+/// So many seconds in milliseconds; `None` if they are out of range.
 #[cfg(feature = "client")]
 fn budget_ms(seconds: &str) -> Option<u64> {
     use crate::client::config::BUDGET_RANGE_MS;

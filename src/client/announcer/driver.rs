@@ -162,10 +162,10 @@ async fn introduction(
 async fn say_goodbye(reach: &Reach, goodbyes: Vec<Goodbye>, deadline: Instant, told: &mut impl FnMut(Event)) {
     let executor = Executor::new();
     let (sender, said) = unbounded();
-    for goodbye in goodbyes {
+    for mut goodbye in goodbyes {
         let sender = sender.clone();
         let say = async move {
-            let what = match leave(reach, &goodbye, deadline).await {
+            let what = match leave(reach, &mut goodbye, deadline).await {
                 Ok(removed) => What::Left(removed),
                 Err(failure) => What::NotLeft(failure),
             };
@@ -183,20 +183,29 @@ async fn say_goodbye(reach: &Reach, goodbyes: Vec<Goodbye>, deadline: Instant, t
 }
 
 /// Says one goodbye, on one way after the other.
-async fn leave(reach: &Reach, goodbye: &Goodbye, deadline: Instant) -> Result<bool, Failure> {
+async fn leave(reach: &Reach, goodbye: &mut Goodbye, deadline: Instant) -> Result<bool, Failure> {
     let mut result = Err(Failure::TimedOut);
     let mut left = u64::try_from(goodbye.ways.len()).unwrap_or(u64::MAX);
-    for target in &goodbye.ways {
+    for target in goodbye.ways.clone() {
         // Each has a fair part of the time that is left.
         let now = reach.now();
         let part_ms = deadline.ms_since(now).checked_div(left).unwrap_or(0);
         left = left.saturating_sub(1);
-        result = reach.leave(target, &goodbye.leave, now.plus_ms(part_ms)).await;
+        loop {
+            result = reach.leave(&target, &goodbye.leave, now.plus_ms(part_ms)).await;
+            if !(is_stale(&result) && goodbye.raise()) {
+                break;
+            }
+        }
         if matches!(result, Ok(_) | Err(Failure::Refused { .. })) {
             break;
         }
     }
     result
+}
+
+fn is_stale(result: &Result<bool, Failure>) -> bool {
+    matches!(result, Err(Failure::Refused { word, .. }) if word == "stale_seq")
 }
 
 /// A challenge that is being solved on a thread of its own. It is given up when this is dropped.

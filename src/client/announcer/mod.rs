@@ -226,7 +226,7 @@ impl Announcer {
                 let wait_ms = jittered(backoff_ms(named.failures), &mut self.rng.0);
                 named.due = again.then(|| now.plus_ms(wait_ms));
                 let what = What::Failed { failure, again: named.due };
-                Some(Event { server: called(&named.url), what })
+                Some(Event { server: named.url.label(), what })
             }
         }
     }
@@ -325,10 +325,10 @@ impl Announcer {
         let places = std::mem::take(&mut self.places);
         let told = places.into_values().filter(|place| is_told(place, now));
         told.map(|place| {
-            let leave = self.own.leave(place.next_seq(now, self.wall), place.token.clone());
             let others = place.ways().iter().filter(|way| Some(*way) != place.target());
             let ways = place.target().into_iter().chain(others).cloned().collect();
-            Goodbye { server: place.name(), ways, leave }
+            let seq = place.next_seq(now, self.wall);
+            Goodbye::new(place.name(), ways, self.own.clone(), seq, place.token.clone())
         })
         .collect()
     }
@@ -377,14 +377,6 @@ fn begin(
     let announce = place.announce(now, own, wall, ttl_s)?;
     place.phase = Phase::Announcing;
     Ok(Step::Announce { server, target, announce: Box::new(announce) })
-}
-
-/// What is not a way is called so: an invite by the first way in it.
-fn called(url: &ServerUrl) -> String {
-    match url {
-        ServerUrl::Invite(invite) => invite.ways.first().map(ToString::to_string).unwrap_or_default(),
-        _ => url.to_string(),
-    }
 }
 
 /// The ways to each server: behind a domain, those with the same host lead to the same one.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::OwnPeer;
 use crate::client::failure::Failure;
 use crate::client::message::{Announce, Leave};
 use crate::client::url::{ServerUrl, Target};
@@ -49,7 +50,7 @@ pub enum Step {
 }
 
 /// A goodbye to be said.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Goodbye {
     /// What the server is called.
     pub server: String,
@@ -57,6 +58,31 @@ pub struct Goodbye {
     pub ways: Vec<Target>,
     /// What to send.
     pub leave: Leave,
+    own: OwnPeer,
+    step: u64,
+}
+
+impl Goodbye {
+    pub(super) fn new(
+        server: String,
+        ways: Vec<Target>,
+        own: OwnPeer,
+        seq: u64,
+        token: Option<String>,
+    ) -> Self {
+        Self { server, ways, leave: own.leave(seq, token), own, step: 1 }
+    }
+
+    /// Takes a higher number for a signed one, as the server found this one stale: steps are doubled each time. Whether
+    /// there is one.
+    pub fn raise(&mut self) -> bool {
+        let Some(seal) = self.leave.seal else { return false };
+        self.step = self.step.saturating_mul(2);
+        let raised = self.own.leave(seal.seq.saturating_add(self.step), self.leave.token.take());
+        let is_signed = raised.seal.is_some();
+        self.leave = raised;
+        is_signed
+    }
 }
 
 /// What a server answered to the question who it is and who we are.

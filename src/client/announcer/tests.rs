@@ -551,8 +551,19 @@ fn a_signed_goodbye_has_a_higher_number() {
     announcer.asked(START, server, introduced("198.51.100.7", None));
     let (server, announce) = announce(&mut announcer, START);
     announcer.answered(START, server, registered(750, None));
-    let goodbyes = announcer.leave(START);
-    assert_eq!(goodbyes[0].leave.seal.unwrap().seq, announce.seal.unwrap().seq + 1);
+    let mut goodbyes = announcer.leave(START);
+    let numbers: Vec<u64> = (0..3)
+        .map(|_| {
+            let seq = goodbyes[0].leave.seal.unwrap().seq;
+            assert!(goodbyes[0].raise());
+            seq - announce.seal.unwrap().seq
+        })
+        .collect();
+    assert_eq!(numbers, [1, 3, 7]);
+    while goodbyes[0].raise() {}
+    let mut unsigned = usual();
+    hears(&mut unsigned, START, registered(750, None));
+    assert!(!unsigned.leave(START)[0].raise());
 }
 
 #[test]
