@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::path::Path;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, check, complain, say};
 use crate::client::announcer::{
@@ -29,7 +29,7 @@ const JITTER: u8 = b'j';
 const ID: u8 = b'i';
 
 /// announce a peer at servers, once or for as long as this runs
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "announce",

@@ -4,6 +4,8 @@
 mod announce;
 mod check;
 #[cfg(feature = "client")]
+mod completions;
+#[cfg(feature = "client")]
 mod discover;
 #[cfg(feature = "client")]
 mod peers;
@@ -15,7 +17,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write as _;
 
-use argh::{EarlyExit, FromArgs};
+use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 use crate::quoted::Quoted;
 
@@ -34,7 +36,7 @@ pub enum Exit {
 }
 
 /// A portable, disposable bootstrap server for peer-to-peer networks.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Waypost {
     /// print the version and exit
     #[argh(switch)]
@@ -43,7 +45,7 @@ struct Waypost {
     command: Option<Command>,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 #[cfg_attr(not(feature = "client"), expect(clippy::large_enum_variant, reason = "there is one, once"))]
 enum Command {
@@ -51,6 +53,8 @@ enum Command {
     Check(check::Check),
     #[cfg(feature = "client")]
     Announce(announce::Announce),
+    #[cfg(feature = "client")]
+    Completions(completions::Completions),
     #[cfg(feature = "client")]
     Discover(discover::Discover),
     #[cfg(feature = "client")]
@@ -85,6 +89,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Check(check)), .. }) => check.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Announce(announce)), .. }) => announce.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
         #[cfg(feature = "client")]
@@ -136,7 +142,7 @@ fn budget_ms(seconds: &str) -> Option<u64> {
 
     let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(part) || part.len() > 3 || seconds.len() == part.len().saturating_add(1) {
+    if !digits(whole) || !digits(part) || part.len() > 3 {
         return None;
     }
     let ms =

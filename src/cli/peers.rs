@@ -1,6 +1,6 @@
 //! `waypost peers`: asks servers for peers, and nobody else.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, check, complain, say, show, warn};
 use crate::client::Client;
@@ -10,7 +10,7 @@ use crate::client::plan::{Asked, Discovery};
 use crate::quoted::Quoted;
 
 /// ask servers for peers; discover also looks elsewhere
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "peers",
