@@ -34,7 +34,7 @@ const ID: u8 = b'i';
     subcommand,
     name = "announce",
     example = "{command_name} --server https://bootstrap1.example.com --endpoint tcp://:9000\n{command_name} --config waypost.json --identity peer.seed --endpoint tcp://:9000 --endpoint udp://:9001\n{command_name} --server http://198.51.100.7:8080 --id alice --leave",
-    note = "With --every, or with a configuration file that does not switch announcing off, it runs until SIGTERM or SIGINT, announces again before a registration ends, tries again what failed, and leaves in the end. tcp://:9000 is port 9000 of the address that a server sees. A server's challenge is solved if it is of 24 bits or less and takes 30 seconds or less. With --json each event is one object on one line.",
+    note = "With --every, or with a configuration file that does not switch announcing off,\nit runs until SIGTERM or SIGINT, announces again before a registration ends,\ntries again what failed, and leaves in the end. tcp://:9000 is port 9000 of the\naddress that a server sees. A server's challenge is solved if it is of 24 bits\nor less and takes 30 seconds or less. With --json each event is one object on\none line.",
     error_code(1, "No server registered the peer, or with --leave no server answered."),
     error_code(2, "A flag, the configuration or the identity file is wrong."),
     error_code(130, "Interrupted, after leaving.")
@@ -136,21 +136,24 @@ impl Announce {
         if config.servers.len() > MAX_ANNOUNCED_SERVERS {
             return Err(flag("--server", format_args!("at most {MAX_ANNOUNCED_SERVERS} servers")));
         }
+        if let Some(seconds) = &self.timeout {
+            config.budget_ms = super::timeout_ms(seconds)?;
+        }
         let every = INTERVAL_RANGE_S.0..=INTERVAL_RANGE_S.1;
         let ttl = MIN_TTL_S..=HIGHEST_MAX_TTL_S;
         Ok(Choice {
-            own: self.own(config.network, seed)?,
+            own: self.own(&config.network, seed)?,
             terms: Terms {
                 interval_s: in_range("--every", self.every, every)?.or(config.interval_s),
                 ttl_s: in_range("--ttl", self.ttl, ttl)?,
                 token: self.token.clone(),
-                answer_ms: self.timeout.as_deref().map_or(Ok(config.budget_ms), super::timeout_ms)?,
+                ..Terms::from(&config)
             },
             servers: config.servers.into_iter().map(|server| server.url).collect(),
         })
     }
 
-    fn own(&self, network: String, seed: &Seed) -> Result<OwnPeer, ConfigError> {
+    fn own(&self, network: &str, seed: &Seed) -> Result<OwnPeer, ConfigError> {
         let read = |path: &String| {
             config::identity(path)
                 .map_err(|problem| flag("--identity", format_args!("{}: {problem}", Quoted(path))))
@@ -160,7 +163,7 @@ impl Announce {
         // Nobody has announced an id that is being made up.
         let made_up = (secret.is_none() && !self.leave).then(random);
         Ok(OwnPeer {
-            network: self.network.clone().unwrap_or(network),
+            network: self.network.clone().unwrap_or_else(|| network.into()),
             id: self.id.clone().or(made_up),
             endpoints: self.endpoint.clone(),
             secret,
@@ -231,7 +234,7 @@ impl Report {
             }
             return;
         }
-        let line = format!("{}: {}", event.server, self.words(&event.what));
+        let line = format!("{event}{}", self.rest(&event.what));
         match event.what {
             What::Registered { .. } | What::Left(_) => drop(say(line)),
             What::Failed { .. } | What::NotLeft(_) => drop(complain(line, Exit::Failed)),
@@ -240,27 +243,18 @@ impl Report {
         }
     }
 
-    fn words(&self, what: &What) -> String {
+    /// What people should know besides: what to do, and when it goes on.
+    fn rest(&self, what: &What) -> String {
         match what {
-            What::Registered { expires_s, you, token, again, .. } => {
-                let you = you.map_or_else(String::new, |ip| format!(" as {ip}"));
-                let next = match (again, token) {
-                    (Some(again), _) => format!("; again in {} s", self.s_until(*again)),
-                    (None, Some(token)) => format!("; its token is {}", Quoted(token)),
-                    (None, None) => String::new(),
-                };
-                format!("registered{you} for {expires_s} s{next}")
-            }
-            What::Works(bits) => format!("it asks for {bits} bits of work, which is being done"),
+            What::Registered { again: Some(again), .. } => format!("; again in {} s", self.s_until(*again)),
+            What::Registered { token: Some(token), .. } => format!("; its token is {}", Quoted(token)),
             What::Failed { failure, again } => {
                 let advice = advice(failure).map_or_else(String::new, |advice| format!("; {advice}"));
                 let again =
                     again.map_or_else(String::new, |at| format!("; tried again in {} s", self.s_until(at)));
-                format!("{failure}{advice}{again}")
+                advice + &again
             }
-            What::Left(true) => "left".into(),
-            What::Left(false) => "was not there".into(),
-            What::NotLeft(failure) => format!("not told goodbye: {failure}"),
+            _ => String::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::quoted::Quoted;
     subcommand,
     name = "peers",
     example = "{command_name} --server https://bootstrap1.example.com --network chess --transport tcp\n{command_name} --server http://198.51.100.7:8080 --server udp://203.0.113.9:6881 --quorum 2 --json",
-    note = "A line for each peer: its id, its endpoints, how long ago a server last heard of it, whether it is signed (its signature has been verified), and which servers told of it. Over udp:// servers tell addresses alone. Of several servers none is believed for more than its share.",
+    note = "A line for each peer: its id, its endpoints, how long ago a server last heard of\nit, whether it is signed (the signature has been verified), and which servers\ntold of it. Over udp:// servers tell addresses alone. Of several servers none is\nbelieved for more than its share.",
     error_code(1, "No server answered."),
     error_code(2, "A flag is wrong.")
 )]

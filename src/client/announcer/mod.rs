@@ -12,8 +12,23 @@
 //!   has failed.
 //! - A server that pins its key has to prove who it is before it is announced to.
 //! - A peer that signs learns from each server what its address is, and numbers its records for each server apart.
+//!
+//! ```no_run
+//! use waypost::client::announcer::{Announcer, OwnPeer, Terms, keep_announced};
+//! use waypost::client::{Client, Config};
+//!
+//! let config = Config::of_server("https://bootstrap1.example.com")?;
+//! let own = OwnPeer::unsigned(&config.network, "alice", &["tcp://:9000"]);
+//! let client = Client::new(config)?;
+//! let mut announcer = Announcer::of(client.reach(), client.config(), own)?;
+//! let quit = smol::future::pending(); // ready when the program ends: then the servers are told goodbye
+//! let told = |event| println!("{event}");
+//! smol::block_on(keep_announced(client.reach(), &mut announcer, told, quit));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod driver;
+mod origin;
 mod own;
 mod place;
 mod step;
@@ -22,10 +37,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use super::config::Config;
 use super::failure::Failure;
 use super::message::AnnounceAnswer;
 use super::pow::Unsolved;
-use super::url::{Scheme, ServerUrl, Target};
+use super::reach::Reach;
+use super::url::{ServerUrl, Target};
 use crate::limits::{HIGHEST_MAX_TTL_S, MIN_TTL_S, POW_HIGHEST_FIXED};
 use crate::rng::Rng;
 use crate::time::{Instant, WallClock};
@@ -34,14 +51,13 @@ pub use driver::{keep_announced, leave_everywhere};
 pub use own::{BadPeer, OwnPeer};
 pub use step::{Event, Goodbye, Introduction, Step, What};
 
-use place::{Phase, Place, backoff_ms, is_of_the_way, jittered};
+use origin::Origin;
+use place::{Phase, Place, is_of_the_way};
 
 /// Most servers that a peer is announced at.
 pub const MAX_ANNOUNCED_SERVERS: usize = 8;
 /// Longest life that is asked for unless one is chosen, in seconds: a server's usual maximum.
 const MAX_ASKED_TTL_S: u32 = 3_600;
-/// Time until a domain is looked up again, in milliseconds. What was found is kept by its own rules meanwhile.
-const LOCATE_AGAIN_MS: u64 = 3_600_000;
 /// Failures in a row after which the domain that a server was found by is looked up again.
 const LOCATE_AFTER_FAILURES: u32 = 3;
 
@@ -71,20 +87,27 @@ pub struct Announcer {
     next_place: usize,
 }
 
-/// A name that was given, and what became of it.
-#[derive(Debug)]
-struct Origin {
-    url: ServerUrl,
-    /// When the ways to it are looked up, if they have to be; `None` while that is under way.
-    due: Option<Instant>,
-    failures: u32,
-}
-
 /// A generator that may stand in a structure with `Debug`.
 struct Dice(Rng);
 
+impl From<&Config> for Terms {
+    /// The interval that is configured, and as much time for one answer as for a whole discovery.
+    fn from(config: &Config) -> Self {
+        Self { interval_s: config.interval_s, ttl_s: None, token: None, answer_ms: config.budget_ms }
+    }
+}
+
 impl Announcer {
-    /// Announces `own` at these servers.
+    /// Announces `own` at the first eight servers of a configuration, with randomness from `reach`.
+    ///
+    /// # Errors
+    /// [`BadPeer`] if no server could take it.
+    pub fn of(reach: &Reach, config: &Config, own: OwnPeer) -> Result<Self, BadPeer> {
+        let servers: Vec<ServerUrl> = config.servers.iter().map(|server| server.url.clone()).collect();
+        Self::new(own, config.into(), &servers, reach.rng())
+    }
+
+    /// Announces `own` at these servers, at most eight.
     ///
     /// # Errors
     /// [`BadPeer`] if no server could take it.
@@ -125,7 +148,7 @@ impl Announcer {
             }
             _ => Some(Instant::START),
         };
-        self.origins.push(Origin { url: url.clone(), due, failures: 0 });
+        self.origins.push(Origin::new(url.clone(), due));
     }
 
     fn add_place(&mut self, now: Instant, origin: usize, ways: Vec<Target>) {
@@ -204,13 +227,10 @@ impl Announcer {
         found: Result<Vec<Target>, Failure>,
     ) -> Option<Event> {
         let named = self.origins.get_mut(origin)?;
-        let again = self.terms.interval_s.is_some();
         match found {
             Ok(targets) => {
-                let is_domain = matches!(named.url, ServerUrl::Domain(_));
-                let servers = servers_of(targets, is_domain);
-                named.failures = 0;
-                named.due = again.then(|| now.plus_ms(jittered(LOCATE_AGAIN_MS, &mut self.rng.0)));
+                let servers = named.servers(targets);
+                named.found(now, self.terms.interval_s.is_some(), &mut self.rng.0);
                 self.places.retain(|_, place| {
                     place.origin != origin || servers.iter().any(|ways| ways == place.ways())
                 });
@@ -222,11 +242,8 @@ impl Announcer {
                 None
             }
             Err(failure) => {
-                named.failures = named.failures.saturating_add(1);
-                let wait_ms = jittered(backoff_ms(named.failures), &mut self.rng.0);
-                named.due = again.then(|| now.plus_ms(wait_ms));
-                let what = What::Failed { failure, again: named.due };
-                Some(Event { server: named.url.label(), what })
+                let again = named.failed(now, self.terms.interval_s.is_some(), &mut self.rng.0);
+                Some(Event { server: named.url.label(), what: What::Failed { failure, again } })
             }
         }
     }
@@ -377,29 +394,6 @@ fn begin(
     let announce = place.announce(now, own, wall, ttl_s)?;
     place.phase = Phase::Announcing;
     Ok(Step::Announce { server, target, announce: Box::new(announce) })
-}
-
-/// The ways to each server: behind a domain, those with the same host lead to the same one.
-fn servers_of(targets: Vec<Target>, is_domain: bool) -> Vec<Vec<Target>> {
-    let mut servers: Vec<Vec<Target>> = Vec::new();
-    let host = |target: &Target| (target.way.host.clone(), target.via.as_ref().map(|(host, _)| host.clone()));
-    for target in targets {
-        let known = servers
-            .iter_mut()
-            .find(|ways| !is_domain || ways.first().is_some_and(|first| host(first) == host(&target)));
-        match known {
-            Some(ways) => ways.push(target),
-            None => servers.push(vec![target]),
-        }
-    }
-    // Over UDP nobody can prove who it is, which a pin asks for: it is no way beside others.
-    let proves = |target: &Target| target.pin.is_none() || target.way.scheme != Scheme::Udp;
-    for ways in &mut servers {
-        if ways.iter().any(proves) {
-            ways.retain(proves);
-        }
-    }
-    servers
 }
 
 /// The life asked for.

@@ -44,6 +44,17 @@ pub enum BadPeer {
 }
 
 impl OwnPeer {
+    /// A peer that does not sign.
+    pub fn unsigned(network: &str, id: &str, endpoints: &[&str]) -> Self {
+        let endpoints = endpoints.iter().map(|&text| text.into()).collect();
+        Self { network: network.into(), id: Some(id.into()), endpoints, secret: None }
+    }
+
+    /// A peer that signs with the key of this seed, of Ed25519.
+    pub fn signed(network: &str, seed: [u8; 32], endpoints: &[&str]) -> Self {
+        Self { id: None, secret: Some(Secret(seed)), ..Self::unsigned(network, "", endpoints) }
+    }
+
     /// Checks everything that does not depend on a server.
     ///
     /// # Errors
@@ -183,11 +194,9 @@ mod tests {
     use super::*;
 
     fn peer(endpoints: &[&str], secret: Option<u8>) -> OwnPeer {
-        OwnPeer {
-            network: "chess".into(),
-            id: secret.is_none().then(|| "alice".into()),
-            endpoints: endpoints.iter().map(|&text| text.into()).collect(),
-            secret: secret.map(|byte| Secret([byte; 32])),
+        match secret {
+            Some(byte) => OwnPeer::signed("chess", [byte; 32], endpoints),
+            None => OwnPeer::unsigned("chess", "alice", endpoints),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an announcer asks to be done, and what it has to tell.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::OwnPeer;
@@ -134,4 +135,27 @@ pub enum What {
     Left(bool),
     /// The goodbye did not get through.
     NotLeft(Failure),
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered { expires_s, you, .. } => {
+                f.write_str("registered")?;
+                you.map_or(Ok(()), |ip| write!(f, " as {ip}"))?;
+                write!(f, " for {expires_s} s")
+            }
+            Self::Works(bits) => write!(f, "it asks for {bits} bits of work, which is being done"),
+            Self::Failed { failure, .. } => failure.fmt(f),
+            Self::Left(true) => f.write_str("left"),
+            Self::Left(false) => f.write_str("was not there"),
+            Self::NotLeft(failure) => write!(f, "not told goodbye: {failure}"),
+        }
+    }
 }

@@ -4,7 +4,6 @@ use super::*;
 use crate::client::invite::Invite;
 use crate::client::message::Announce;
 use crate::client::url::Way;
-use crate::engine::identity::Secret;
 use crate::limits::EARLIEST_CREDIBLE_UNIX_S;
 use crate::rng::HashKey;
 
@@ -15,16 +14,11 @@ fn terms(interval_s: Option<u32>) -> Terms {
 }
 
 fn alice() -> OwnPeer {
-    OwnPeer {
-        network: "chess".into(),
-        id: Some("alice".into()),
-        endpoints: vec!["tcp://:9000".into()],
-        secret: None,
-    }
+    OwnPeer::unsigned("chess", "alice", &["tcp://:9000"])
 }
 
 fn signer() -> OwnPeer {
-    OwnPeer { id: None, secret: Some(Secret([7; 32])), ..alice() }
+    OwnPeer::signed("chess", [7; 32], &["tcp://:9000"])
 }
 
 fn urls(texts: &[&str]) -> Vec<ServerUrl> {
