@@ -33,6 +33,7 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod announcer;
 pub mod cache;
 pub mod config;
 pub mod discover;
