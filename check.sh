@@ -42,6 +42,7 @@ stage_clippy() {
 stage_features() {
   cargo check --locked --lib --no-default-features
   cargo check --locked --all-targets --no-default-features --features std
+  cargo check --locked --all-targets --no-default-features --features client
   cargo check --locked --all-targets --all-features
   WAYPOST_MAX_PEERS=16 WAYPOST_MAX_CONNECTIONS=4 WAYPOST_LIMITER_CELLS=256 cargo check --locked
   WAYPOST_MAX_PEERS=65536 WAYPOST_MAX_CONNECTIONS=4096 WAYPOST_LIMITER_CELLS=65536 cargo check --locked

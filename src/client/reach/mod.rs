@@ -5,7 +5,7 @@
 
 mod datagrams;
 mod names;
-mod race;
+pub(super) mod race;
 mod redirect;
 mod web;
 
@@ -213,6 +213,16 @@ impl Reach {
     /// A nonce that nobody can foresee, in hex.
     fn nonce(&self) -> String {
         hex_of(&self.random_bytes::<NONCE_BYTES>())
+    }
+
+    /// A generator of its own for someone who draws much.
+    pub(crate) fn rng(&self) -> Rng {
+        Rng::new(Seed(self.random_bytes()).key(PURPOSE))
+    }
+
+    /// The time on its clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     fn random_bytes<const N: usize>(&self) -> [u8; N] {
