@@ -182,8 +182,8 @@ mod tests {
         for (answer, life_s) in [
             (Ok((found.clone(), Some(300))), 300),
             (Ok((found.clone(), Some(0))), 30),
-            (Ok((found.clone(), Some(u32::MAX))), DAY_S as u32),
-            (Ok((Services::Refused, Some(90_000))), DAY_S as u32),
+            (Ok((found.clone(), Some(u32::MAX))), 86_400),
+            (Ok((Services::Refused, Some(90_000))), 86_400),
             (Ok((Services::None, Some(600))), 600),
             (Ok((Services::None, Some(90_000))), 3600),
             (Ok((Services::None, None)), 30),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 /// Where the file is.
 pub const PATH: &str = "/etc/resolv.conf";
 /// Most of the file that is looked at, in bytes.
-pub const MAX_BYTES: usize = 64 * 1024;
+pub const MAX_BYTES: u64 = 64 * 1024;
 /// Most resolvers that are asked, as the system's own one has it (`MAXNS`).
 const MAX_NAMESERVERS: usize = 3;
 /// The port of resolvers (RFC 1035 section 4.2).

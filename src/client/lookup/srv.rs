@@ -94,7 +94,7 @@ mod tests {
             let ordered = in_order(records.to_vec(), &mut rng);
             assert_eq!(ordered.len(), records.len());
             let place = ordered.iter().position(|record| record.host == host).unwrap();
-            counts.iter_mut().nth(place).into_iter().for_each(|count| *count += 1);
+            counts.get_mut(place).into_iter().for_each(|count| *count += 1);
         }
         counts
     }
