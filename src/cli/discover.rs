@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, complain, say, show};
 use crate::client::Client;
@@ -12,7 +12,7 @@ use crate::client::plan::{Asked, Discovery, Level};
 use crate::quoted::Quoted;
 
 /// find peers: bootstrap servers, the LAN beside them, seeds if no server gave a peer, and the peers that were found
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "discover",

@@ -2,6 +2,8 @@
 
 mod check;
 #[cfg(feature = "client")]
+mod completions;
+#[cfg(feature = "client")]
 mod discover;
 mod serve;
 #[cfg(feature = "client")]
@@ -11,7 +13,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write as _;
 
-use argh::{EarlyExit, FromArgs};
+use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 use crate::quoted::Quoted;
 
@@ -30,7 +32,7 @@ pub enum Exit {
 }
 
 /// A portable, disposable bootstrap server for peer-to-peer networks.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Waypost {
     /// print the version and exit
     #[argh(switch)]
@@ -39,12 +41,14 @@ struct Waypost {
     command: Option<Command>,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
 #[cfg_attr(not(feature = "client"), expect(clippy::large_enum_variant, reason = "there is one, once"))]
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    #[cfg(feature = "client")]
+    Completions(completions::Completions),
     #[cfg(feature = "client")]
     Discover(discover::Discover),
 }
@@ -75,6 +79,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { version: true, .. }) => say(env!("CARGO_PKG_VERSION")),
         Ok(Waypost { command: Some(Command::Serve(serve)), .. }) => serve.run(),
         Ok(Waypost { command: Some(Command::Check(check)), .. }) => check.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
         Ok(Waypost { command: None, .. }) => complain("no command; see waypost --help", Exit::Usage),
