@@ -22,8 +22,8 @@ pub async fn targets(reach: &Reach, url: &ServerUrl, deadline: Instant) -> Resul
             Ok(invite.ways.iter().cloned().map(target).collect())
         }
         ServerUrl::Domain(domain) => {
-            let _ = (domain, reach, deadline);
-            Err(Failure::Unsupported("this build looks up no domains"))
+            let located = reach.locate(domain, deadline).await?;
+            Ok(located.targets.into_iter().map(|(target, _)| target).collect())
         }
     }
 }
