@@ -55,6 +55,11 @@ fn stun() {
 }
 
 #[test]
+fn dns() {
+    replay("dns", fuzzing::dns);
+}
+
+#[test]
 fn challenge() {
     replay("challenge", fuzzing::challenge);
 }

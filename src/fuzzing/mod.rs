@@ -5,12 +5,14 @@
 
 mod challenge;
 mod conversation;
+mod dns;
 mod krpc;
 mod record;
 mod tracker;
 
 pub use challenge::challenge;
 pub use conversation::conversation;
+pub use dns::dns;
 pub use krpc::{bencode, krpc};
 pub use record::record;
 pub use tracker::{http_tracker, stun, tracker};

@@ -4,8 +4,10 @@
 //! answer or why there is none. Futures may be dropped at any time; what they had open is closed then.
 
 mod datagrams;
+mod dns;
+mod domain;
 mod names;
-mod race;
+pub(super) mod race;
 mod redirect;
 #[cfg(feature = "https")]
 mod tls;
@@ -16,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::failure::Failure;
 use super::http::{self, Caching, Response};
+use super::lookup::Cache;
 use super::message::{Announce, AnnounceAnswer, Health, Leave, PeersAnswer, PeersQuery, Pong, WellKnown};
 use super::udp::{Answer, Question};
 use super::url::{Scheme, Target};
@@ -43,6 +46,8 @@ pub struct Reach {
     tokens: Mutex<Tokens>,
     #[cfg(feature = "https")]
     trust: tls::Trust,
+    /// What was learnt of domains.
+    domains: Mutex<Cache>,
 }
 
 impl Reach {
@@ -55,6 +60,7 @@ impl Reach {
             tokens: Mutex::new(Tokens::default()),
             #[cfg(feature = "https")]
             trust: tls::Trust::default(),
+            domains: Mutex::new(Cache::default()),
         }
     }
 
@@ -229,6 +235,16 @@ impl Reach {
         hex_of(&self.random_bytes::<NONCE_BYTES>())
     }
 
+    /// A generator of its own for someone who draws much.
+    pub(crate) fn rng(&self) -> Rng {
+        Rng::new(Seed(self.random_bytes()).key(PURPOSE))
+    }
+
+    /// The time on its clock.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
     fn random_bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         let mut rng = held(&self.rng);
@@ -315,5 +331,6 @@ mod tests {
         is_send(reach.ping(&to, Instant::START));
         is_send(reach.stun(&to, Instant::START));
         is_send(reach.well_known(&to, Instant::START));
+        is_send(reach.locate("a.example", Instant::START));
     }
 }

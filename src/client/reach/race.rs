@@ -29,7 +29,11 @@ pub(super) async fn within<T>(
 }
 
 /// What `work` comes to by `deadline`; `None` if it does not.
-pub(super) async fn until<T>(clock: Clock, deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+pub(in crate::client) async fn until<T>(
+    clock: Clock,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let left_ms = deadline.ms_since(clock.now());
     if left_ms == 0 {
         return None;
