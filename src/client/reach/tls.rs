@@ -128,6 +128,13 @@ fn certificate_trouble(error: &CertificateError) -> String {
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "it is self-signed, and made for a CA instead of a server".into()
         }
+        CertificateError::BadSignature => {
+            "its signature is wrong: somebody may be between you and the server".into()
+        }
+        CertificateError::Revoked => "it was revoked".into(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not made for a server".into()
+        }
         CertificateError::BadEncoding => "it is malformed".into(),
         other => {
             let text = Error::InvalidCertificate(other.clone()).to_string();
