@@ -79,6 +79,12 @@ fn record() {
     replay("record", fuzzing::record);
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn srv_answer() {
+    replay("srv_answer", fuzzing::srv_answer);
+}
+
 /// Feeds each file of a corpus to its target, whole and cut short at every byte.
 fn replay(target: &str, body: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);

@@ -8,6 +8,8 @@ mod conversation;
 mod dns;
 mod krpc;
 mod record;
+#[cfg(feature = "client")]
+mod srv;
 mod tracker;
 
 pub use challenge::challenge;
@@ -15,6 +17,8 @@ pub use conversation::conversation;
 pub use dns::dns;
 pub use krpc::{bencode, krpc};
 pub use record::record;
+#[cfg(feature = "client")]
+pub use srv::srv_answer;
 pub use tracker::{http_tracker, stun, tracker};
 
 use core::net::{IpAddr, SocketAddr};
