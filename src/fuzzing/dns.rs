@@ -57,7 +57,7 @@ fn are_same(one: &crate::wire::dns::Data<'_>, other: &crate::wire::dns::Data<'_>
 fn check_name(name: Name<'_>) {
     let bytes: usize = name.labels().map(|label| label.len() + 1).sum();
     assert!(bytes < MAX_NAME_BYTES, "a name is too long");
-    let own = name.to_owned();
+    let own = name.to_buf();
     assert!(own.name() == name && name.is_within(own.name()));
     assert!(name.is_within(name.parent()) && name.is_within(NameBuf::root().name()));
 }
