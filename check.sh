@@ -38,15 +38,20 @@ stage_clippy() {
   cargo clippy --locked --lib --no-default-features -- -D warnings
 }
 
-# Each set of features, and the smallest and largest capacities. A misspelt capacity must stop the build.
+# Each set of features, and the smallest and largest capacities. A misspelt capacity and a
+# wrong seed must stop the build.
 stage_features() {
   cargo check --locked --lib --no-default-features
   cargo check --locked --all-targets --no-default-features --features std
+  cargo check --locked --all-targets --no-default-features --features client
   cargo check --locked --all-targets --all-features
   WAYPOST_MAX_PEERS=16 WAYPOST_MAX_CONNECTIONS=4 WAYPOST_LIMITER_CELLS=256 cargo check --locked
   WAYPOST_MAX_PEERS=65536 WAYPOST_MAX_CONNECTIONS=4096 WAYPOST_LIMITER_CELLS=65536 cargo check --locked
   if WAYPOST_MAX_PERS=16 cargo check --locked 2>/dev/null; then
     fail "a misspelt capacity went unnoticed"
+  fi
+  if WAYPOST_SEEDS=clippy.toml cargo check --locked 2>/dev/null; then
+    fail "seeds that are none went unnoticed"
   fi
 }
 

@@ -2,36 +2,14 @@
 
 mod support;
 
-use std::io::Write as _;
 use std::process::Output;
 
-use support::{Server, run, waypost};
+use support::{Server, TempFile, run, waypost};
 
 /// Exit code, standard output and standard error.
 fn said(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.into()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
-/// A file with this content, removed when dropped.
-struct TempFile(std::path::PathBuf);
-
-impl TempFile {
-    fn new(name: &str, content: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("waypost-{}-{name}", std::process::id()));
-        std::fs::File::create(&path).unwrap().write_all(content.as_bytes()).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[test]

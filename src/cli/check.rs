@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, complain, say};
 use crate::config::DEFAULT_HTTP_PORT;
@@ -25,7 +25,7 @@ const PING: &[u8] = br#"{"type":"ping","id":"waypost-check"}"#;
 const PING_ID: &str = "\"waypost-check\"";
 
 /// ask a running server how it is; ends with 0 if it is healthy or degraded, else with 1
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand, name = "check")]
 pub(super) struct Check {
     /// the server (default http://127.0.0.1:PORT, with PORT from the environment or 8080)

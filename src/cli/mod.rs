@@ -1,13 +1,19 @@
 //! The commands of the program, one file each.
 
 mod check;
+#[cfg(feature = "client")]
+mod completions;
+#[cfg(feature = "client")]
+mod discover;
 mod serve;
+#[cfg(feature = "client")]
+mod show;
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write as _;
 
-use argh::{EarlyExit, FromArgs};
+use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 use crate::quoted::Quoted;
 
@@ -26,7 +32,7 @@ pub enum Exit {
 }
 
 /// A portable, disposable bootstrap server for peer-to-peer networks.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 struct Waypost {
     /// print the version and exit
     #[argh(switch)]
@@ -35,13 +41,22 @@ struct Waypost {
     command: Option<Command>,
 }
 
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, once")]
+#[cfg_attr(not(feature = "client"), expect(clippy::large_enum_variant, reason = "there is one, once"))]
 enum Command {
     Serve(serve::Serve),
     Check(check::Check),
+    #[cfg(feature = "client")]
+    Completions(completions::Completions),
+    #[cfg(feature = "client")]
+    Discover(discover::Discover),
 }
+
+/// Commands of the client half.
+#[cfg(not(feature = "client"))]
+const CLIENT_COMMANDS: [&str; 7] =
+    ["announce", "completions", "discover", "doctor", "invite", "join", "peers"];
 
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -52,11 +67,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    #[cfg(not(feature = "client"))]
+    if let Some(command) = arguments.first().filter(|command| CLIENT_COMMANDS.contains(command)) {
+        return complain(
+            format_args!("{command}: this build is a server without the client half"),
+            Exit::Usage,
+        );
+    }
     match Waypost::from_args(&["waypost"], &arguments) {
         Err(early) => explain(&early),
         Ok(Waypost { version: true, .. }) => say(env!("CARGO_PKG_VERSION")),
         Ok(Waypost { command: Some(Command::Serve(serve)), .. }) => serve.run(),
         Ok(Waypost { command: Some(Command::Check(check)), .. }) => check.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
         Ok(Waypost { command: None, .. }) => complain("no command; see waypost --help", Exit::Usage),
     }
 }
@@ -87,6 +113,21 @@ fn explain(early: &EarlyExit) -> Exit {
     }
 }
 
+/// The value of `--timeout` in milliseconds; `None` if it is out of range.
+#[cfg(feature = "client")]
+fn budget_ms(seconds: &str) -> Option<u64> {
+    use crate::client::config::BUDGET_RANGE_MS;
+
+    let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 3 || seconds.len() == part.len().saturating_add(1) {
+        return None;
+    }
+    let ms =
+        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(format!("{part:0<3}").parse().ok()?)?;
+    Some(ms).filter(|ms| (BUDGET_RANGE_MS.0..=BUDGET_RANGE_MS.1).contains(ms))
+}
+
 /// Prints `text` on standard output. A reader that went away is no failure.
 fn say(text: impl Display) -> Exit {
     let mut out = std::io::stdout();
@@ -108,6 +149,27 @@ fn warn(line: impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "client")]
+    fn seconds_may_have_a_fraction() {
+        for (text, ms) in [
+            ("5", Some(5000)),
+            ("0.5", Some(500)),
+            ("0.25", Some(250)),
+            ("120.000", Some(120_000)),
+            ("120.001", None),
+            ("0.09", None),
+            (".5", None),
+            ("", None),
+            ("-1", None),
+            ("1e1", None),
+            ("1.2345", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(budget_ms(text), ms, "{text}");
+        }
+    }
 
     #[test]
     fn a_value_may_follow_an_equals_sign() {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::io;
 use std::path::Path;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, complain, say, warn};
 use crate::addr::CanonicalAddr;
@@ -25,7 +25,7 @@ use crate::rng::Seed;
 use crate::wire::{Full, hex};
 
 /// run a bootstrap server
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "serve",

@@ -370,6 +370,13 @@ impl<'a> Section<'a> {
     }
 }
 
+impl ConfigError {
+    /// An error of this one line.
+    pub(crate) fn of(line: impl std::fmt::Display) -> Self {
+        Self(line.to_string())
+    }
+}
+
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

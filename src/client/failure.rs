@@ -8,7 +8,7 @@ use crate::quoted::Quoted;
 /// Why a server gave nothing, in words for people. What it is called stands beside it, not in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Its name has no address: what the resolver said.
+    /// Its name has no address, or could not be looked up: what the resolver said.
     NoSuchHost(String),
     /// There was no way to it: what the system said.
     Unreachable(String),
@@ -64,7 +64,7 @@ fn plain(error: &io::Error) -> String {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoSuchHost(why) => write!(f, "no such host: {why}"),
+            Self::NoSuchHost(why) => write!(f, "its name cannot be looked up: {why}"),
             Self::Unreachable(why) => write!(f, "cannot connect: {why}"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Broken(why) => write!(f, "the connection broke: {why}"),

@@ -1,13 +1,13 @@
 //! What is asked of a server and what it answers, the same over HTTP and UDP: values, and their JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
 use super::failure::Failure;
 use super::json::{Document, Odd, plain_text};
 use crate::endpoint::Endpoint;
 use crate::id::{NetworkKey, PeerId};
-use crate::limits::MAX_ENDPOINTS;
+use crate::limits::{MAX_ENDPOINTS, MAX_UDP_SAMPLE};
 use crate::quoted::Quoted;
 use crate::record::{KEY_TEXT_BYTES, SIG_TEXT_BYTES, Seal, put_key, put_sig};
 use crate::wire::hex;
@@ -116,6 +116,15 @@ pub enum AnnounceAnswer {
     },
 }
 
+/// The answer to a `ping` over UDP.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pong {
+    /// The server's id, 40 hex digits. Another one than before means that it started anew.
+    pub server_id: Option<String>,
+    /// The asker's address and port as the server sees them.
+    pub you: Option<SocketAddr>,
+}
+
 /// How a server is, from `GET /health`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
@@ -141,18 +150,32 @@ pub struct WellKnown {
 impl PeersQuery {
     /// The target of `GET /peers`. `nonce`, 16 to 64 hex digits, asks for a signature.
     pub fn target(&self, nonce: Option<&str>) -> String {
-        let mut target = format!("/peers?network={}&limit={}", self.network, self.limit);
+        let mut target = format!("/peers?network={}&limit={}", Encoded(&self.network), self.limit);
         if !self.transport.is_empty() {
-            // A string takes everything. Schemes, ids and networks need no percent-encoding, but for one.
-            let _ = write!(target, "&transport={}", self.transport.join(",").replace('+', "%2B"));
+            // A string takes everything.
+            let _ = write!(target, "&transport={}", Encoded(&self.transport.join(",")));
         }
         if let Some(id) = &self.exclude {
-            let _ = write!(target, "&exclude={id}");
+            let _ = write!(target, "&exclude={}", Encoded(id));
         }
         if let Some(nonce) = nonce {
             let _ = write!(target, "&nonce={nonce}");
         }
         target
+    }
+
+    /// The `find_peers` datagram, `id` being the message's and `token` what proves our address. Over UDP at most 32
+    /// peers can be asked for.
+    pub fn datagram(&self, id: &str, token: &str) -> String {
+        let mut fields = Fields::message("find_peers", id);
+        fields.text("network", &self.network);
+        fields.put("limit", usize::from(self.limit).min(MAX_UDP_SAMPLE));
+        if !self.transport.is_empty() {
+            fields.text("transport", &self.transport.join(","));
+        }
+        fields.maybe_text("exclude", self.exclude.as_deref());
+        fields.text("token", token);
+        fields.end()
     }
 }
 
@@ -337,6 +360,26 @@ impl AnnounceAnswer {
     }
 }
 
+impl Pong {
+    /// The `ping` datagram, `id` being the message's.
+    pub fn datagram(id: &str) -> String {
+        Fields::message("ping", id).end()
+    }
+
+    /// Reads a `pong`.
+    ///
+    /// # Errors
+    /// [`Failure::Nonsense`] if it is none.
+    pub fn parse(datagram: &[u8]) -> Result<Self, Failure> {
+        let document = Document::parse(datagram).ok_or(Failure::Nonsense("no strict JSON object"))?;
+        let you = document.text("you").map_err(nonsense)?;
+        Ok(Self {
+            server_id: server_id(&document, "server_id")?,
+            you: you.map(|text| text.parse().map_err(|_| Failure::Nonsense("you"))).transpose()?,
+        })
+    }
+}
+
 impl Health {
     /// Reads the body of `GET /health`.
     ///
@@ -407,6 +450,21 @@ fn is_endpoint(text: &str) -> bool {
     Endpoint::parse_canonical(text).is_ok()
 }
 
+/// A text as it may stand in the query of a target: percent-encoded where it must be (RFC 3986 section 2).
+struct Encoded<'t>(&'t str);
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.bytes().try_for_each(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~:,".contains(&byte) {
+                f.write_char(char::from(byte))
+            } else {
+                write!(f, "%{byte:02X}")
+            }
+        })
+    }
+}
+
 /// A JSON object that is being written.
 #[derive(Default)]
 struct Fields(String);
@@ -420,7 +478,7 @@ impl Fields {
         fields
     }
 
-    fn put(&mut self, key: &str, value: impl std::fmt::Display) {
+    fn put(&mut self, key: &str, value: impl fmt::Display) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         // A string takes everything.
         let _ = write!(self.0, "\"{key}\":{value}");
@@ -553,6 +611,21 @@ mod tests {
             query.target(Some("00")),
             "/peers?network=chess&limit=5&transport=tcp,a%2Bb&exclude=me&nonce=00"
         );
+        let odd = PeersQuery { network: "a b&c\r\né".into(), ..query.clone() };
+        assert!(odd.target(None).starts_with("/peers?network=a%20b%26c%0D%0A%C3%A9&limit=5"));
+        let datagram = PeersQuery { limit: 50, ..query }.datagram("7", "T");
+        let read = crate::wire::json::UdpMessage::parse(datagram.as_bytes()).unwrap();
+        assert_eq!((read.id, read.token, read.query().unwrap().limit), ("7", Some("T"), Some(32)));
+    }
+
+    #[test]
+    fn a_pong_is_read() {
+        let id = "AB".repeat(20);
+        let pong = format!(r#"{{"type":"pong","id":"1","server_id":"{id}","you":"[2001:db8::1]:7"}}"#);
+        let read = Pong::parse(pong.as_bytes()).unwrap();
+        assert_eq!(read, Pong { server_id: Some(id.to_lowercase()), you: "[2001:db8::1]:7".parse().ok() });
+        assert_eq!(Pong::parse(br#"{"type":"pong","id":"1"}"#), Ok(Pong::default()));
+        assert!(Pong::parse(br#"{"you":"192.0.2.1"}"#).is_err());
     }
 
     #[test]

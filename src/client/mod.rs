@@ -1,4 +1,25 @@
-//! What programs that use a server need: so far the solver of its challenges.
+//! What programs that use servers need: the whole fallback chain, announcing, and invites.
+//!
+//! ```no_run
+//! use waypost::client::{Client, Config};
+//!
+//! let config = Config::of_server("https://bootstrap1.example.com")?.with_server("udp://198.51.100.7:6881")?;
+//! let client = Client::new(config)?;
+//! let found = smol::block_on(client.discover())?;
+//! for peer in &found.peers {
+//!     println!("{} is at {}", peer.id.as_deref().unwrap_or("somebody"), peer.endpoints.join(" or "));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it is made
+//!
+//! What is decided is sans-IO and tested under a virtual time: [`plan`] (whom to ask next), [`pool`] (what to believe of what was told). What is said is values: [`message`], [`url`], [`invite`],
+//! [`failure`]. [`reach`] alone has sockets, and [`discover`] drives a plan with it. Everything runs on the caller's thread, on
+//! any executor of smol's kind; only the system's resolver and the solving of challenges have threads of their own.
+//!
+//! Nothing that a server says is believed further than it must be: answers are bounded and read strictly, signatures are
+//! verified, no server is more than a third of a result, and nobody can have a client work for ever (see [`pow`]).
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
@@ -12,13 +33,72 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod cache;
 pub mod config;
+pub mod discover;
 pub mod failure;
+pub mod http;
 pub mod invite;
 mod json;
 pub mod message;
 pub mod plan;
 pub mod pool;
 pub mod pow;
+pub mod reach;
 pub mod seeds;
+pub mod servers;
+pub mod udp;
 pub mod url;
+
+use crate::net::clock::Clock;
+use crate::net::process;
+use reach::Reach;
+
+pub use config::{Config, ConfigError};
+pub use plan::Discovery;
+pub use pool::{Peer, Source};
+
+/// Finds peers, by one configuration.
+pub struct Client {
+    config: Config,
+    reach: Reach,
+}
+
+impl Client {
+    /// A client of this configuration. It asks nobody yet.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration is wrong, or the system has no randomness.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        config.check()?;
+        let seed = process::seed()
+            .map_err(|error| ConfigError::of(format_args!("no randomness from the system: {error}")))?;
+        Ok(Self { config, reach: Reach::new(Clock::start(), &seed) })
+    }
+
+    /// Finds peers by the whole chain, within the time that the configuration gives.
+    ///
+    /// # Errors
+    /// None but of the configuration: that nobody was found is a result, which tells who was asked and why they gave nothing.
+    pub async fn discover(&self) -> Result<Discovery, ConfigError> {
+        self.discover_with(|_| {}).await
+    }
+
+    /// The same; `told` hears of everybody who is asked, and once more what came of it.
+    ///
+    /// # Errors
+    /// As [`Client::discover`].
+    pub async fn discover_with(&self, told: impl FnMut(&plan::Asked)) -> Result<Discovery, ConfigError> {
+        discover::discover(&self.reach, &self.config, told).await
+    }
+
+    /// What questions to single servers are asked with.
+    pub const fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// The configuration.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+}

@@ -276,6 +276,11 @@ impl Plan {
         self.asked.get(number)
     }
 
+    /// Everybody who was asked, by the numbers of their orders.
+    pub fn all_asked(&self) -> &[Asked] {
+        &self.asked
+    }
+
     /// Ends the chain, now or before it is done.
     pub fn finish(mut self, now: Instant) -> Discovery {
         for number in std::mem::take(&mut self.running).into_keys() {

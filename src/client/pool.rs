@@ -96,14 +96,20 @@ struct Tale {
     record: PeerRecord,
 }
 
-/// One peer while the result is made: its endpoints, with those who vouch for each.
+/// One peer while the result is made.
 #[derive(Clone, Debug, Default)]
 struct Entry {
     id: Option<String>,
-    endpoints: Vec<(String, BTreeSet<Voucher>)>,
+    endpoints: Vec<(String, Vouched)>,
     age_s: Option<u32>,
     seal: Option<Seal>,
+}
+
+/// Who told of an endpoint, and who answers for that.
+#[derive(Clone, Debug, Default)]
+struct Vouched {
     sources: BTreeSet<usize>,
+    by: BTreeSet<Voucher>,
 }
 
 impl Pool {
@@ -205,16 +211,14 @@ impl Pool {
         };
         if entry.seal.is_some() {
             let useful = entry.endpoints.iter().any(|(text, _)| of_use(text));
-            if !useful
-                || !entry.endpoints.iter().all(|(_, vouchers)| self.is_believed(vouchers, rules.quorum))
-            {
+            if !useful || !entry.endpoints.iter().all(|(_, told)| self.is_believed(&told.by, rules.quorum)) {
                 entry.endpoints.clear();
             }
             return;
         }
-        entry.endpoints.retain(|(text, vouchers)| of_use(text) && self.is_believed(vouchers, rules.quorum));
+        entry.endpoints.retain(|(text, told)| of_use(text) && self.is_believed(&told.by, rules.quorum));
         // Sorting is stable: what was told first stays first among equals.
-        entry.endpoints.sort_by_key(|(_, vouchers)| usize::MAX.saturating_sub(vouchers.len()));
+        entry.endpoints.sort_by_key(|(_, told)| usize::MAX.saturating_sub(told.by.len()));
         entry.endpoints.truncate(MAX_ENDPOINTS);
     }
 
@@ -246,10 +250,9 @@ impl Pool {
             };
             let mut met = false;
             for entry in &mut entries {
-                for (text, vouchers) in &mut entry.endpoints {
+                for (text, told) in &mut entry.endpoints {
                     if text.split("://").nth(1) == Some(address) {
-                        vouchers.insert(*voucher);
-                        entry.sources.insert(tale.source);
+                        told.add(tale.source, *voucher);
                         met = true;
                     }
                 }
@@ -271,7 +274,9 @@ impl Pool {
     }
 
     fn peer(&self, entry: Entry) -> Peer {
-        let sources = entry.sources.iter().filter_map(|source| self.sources.get(*source));
+        let sources: BTreeSet<usize> =
+            entry.endpoints.iter().flat_map(|(_, told)| &told.sources).copied().collect();
+        let sources = sources.into_iter().filter_map(|source| self.sources.get(source));
         Peer {
             id: entry.id,
             endpoints: entry.endpoints.into_iter().map(|(text, _)| text).collect(),
@@ -289,46 +294,57 @@ impl Entry {
         if self.seal.is_some() && tale.record.seal.is_none() {
             return;
         }
-        self.sources.insert(tale.source);
         self.age_s = match (self.age_s, tale.record.age_s) {
             (Some(known), Some(told)) => Some(known.min(told)),
             (known, told) => known.or(told),
         };
         if self.seal.is_some() && !self.endpoints.is_empty() {
-            for (_, vouchers) in &mut self.endpoints {
-                vouchers.insert(voucher);
+            for (_, told) in &mut self.endpoints {
+                told.add(tale.source, voucher);
             }
             return;
         }
         for text in &tale.record.endpoints {
-            match self.endpoints.iter_mut().find(|(known, _)| known == text) {
-                Some((_, vouchers)) => drop(vouchers.insert(voucher)),
-                None => self.endpoints.push((text.clone(), BTreeSet::from([voucher]))),
+            let at = match self.endpoints.iter().position(|(known, _)| known == text) {
+                Some(at) => at,
+                None => {
+                    self.endpoints.push((text.clone(), Vouched::default()));
+                    self.endpoints.len().saturating_sub(1)
+                }
+            };
+            if let Some((_, told)) = self.endpoints.get_mut(at) {
+                told.add(tale.source, voucher);
             }
         }
     }
 
     fn most_vouchers(&self) -> usize {
-        self.endpoints.iter().map(|(_, vouchers)| vouchers.len()).max().unwrap_or(0)
+        self.endpoints.iter().map(|(_, told)| told.by.len()).max().unwrap_or(0)
     }
 
     /// Whether `voucher` alone vouches for one of its endpoints.
     fn depends_on(&self, voucher: Voucher) -> bool {
-        self.endpoints.iter().any(|(_, vouchers)| is_sole(vouchers, voucher))
+        self.endpoints.iter().any(|(_, told)| told.is_only_by(voucher))
     }
 
     /// The networks it is in: those of its public addresses.
     fn prefixes(&self) -> BTreeSet<Prefix> {
-        let address = |(text, _): &(String, BTreeSet<Voucher>)| {
-            Endpoint::parse(text).ok().and_then(|endpoint| endpoint.ip())
-        };
+        let address =
+            |(text, _): &(String, Vouched)| Endpoint::parse(text).ok().and_then(|endpoint| endpoint.ip());
         let global = self.endpoints.iter().filter_map(address).filter(|ip| ip.scope() == Scope::Global);
         global.map(|ip| ip.prefix(Level::Narrow)).collect()
     }
 }
 
-fn is_sole(vouchers: &BTreeSet<Voucher>, voucher: Voucher) -> bool {
-    vouchers.len() == 1 && vouchers.contains(&voucher)
+impl Vouched {
+    fn add(&mut self, source: usize, voucher: Voucher) {
+        self.sources.insert(source);
+        self.by.insert(voucher);
+    }
+
+    fn is_only_by(&self, voucher: Voucher) -> bool {
+        self.by.len() == 1 && self.by.contains(&voucher)
+    }
 }
 
 /// Leaves out what would be the third of one /24 or /48.
@@ -349,12 +365,8 @@ fn keep_few_of_one_prefix(entries: &mut Vec<Entry>) {
 
 /// Leaves out what would make the result one voucher's, as little as that takes.
 fn limit_shares(entries: Vec<Entry>, wanted: usize) -> Vec<Entry> {
-    let vouchers: BTreeSet<Voucher> = entries
-        .iter()
-        .flat_map(|entry| &entry.endpoints)
-        .flat_map(|(_, vouchers)| vouchers)
-        .copied()
-        .collect();
+    let vouchers: BTreeSet<Voucher> =
+        entries.iter().flat_map(|entry| &entry.endpoints).flat_map(|(_, told)| &told.by).copied().collect();
     let servers = vouchers.iter().filter(|voucher| matches!(voucher, Voucher::Server(_))).count();
     let part = |voucher: Voucher| match voucher {
         Voucher::Own => 1,
@@ -392,12 +404,12 @@ fn cut(entries: &mut Vec<Entry>, voucher: Voucher, most: usize) {
     for spare_only in [true, false] {
         let dependent = entries.iter_mut().rev().filter(|entry| entry.depends_on(voucher));
         for entry in dependent {
-            let has_more = entry.seal.is_none()
-                && entry.endpoints.iter().any(|(_, vouchers)| !is_sole(vouchers, voucher));
+            let has_more =
+                entry.seal.is_none() && entry.endpoints.iter().any(|(_, told)| !told.is_only_by(voucher));
             if surplus > 0 && (has_more || !spare_only) {
                 surplus = surplus.saturating_sub(1);
                 // A signed record is whole or none.
-                entry.endpoints.retain(|(_, vouchers)| has_more && !is_sole(vouchers, voucher));
+                entry.endpoints.retain(|(_, told)| has_more && !told.is_only_by(voucher));
             }
         }
     }

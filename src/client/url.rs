@@ -147,6 +147,22 @@ impl Way {
     pub fn authority(&self) -> String {
         format!("{}:{}", Bracketed(&self.host), self.port)
     }
+
+    /// What a request to it has in `Host`: the port is left out where it is the scheme's (RFC 9110 section 7.2).
+    pub fn host_field(&self) -> String {
+        let text = self.to_string();
+        text.split_once("://").map(|(_, authority)| authority.into()).unwrap_or_default()
+    }
+}
+
+impl Target {
+    /// Host and port to connect to.
+    pub fn door(&self) -> (&str, u16) {
+        match &self.via {
+            Some((host, port)) => (host, *port),
+            None => (&self.way.host, self.way.port),
+        }
+    }
 }
 
 impl From<Way> for Target {
@@ -237,6 +253,8 @@ mod tests {
         ] {
             assert_eq!(ServerUrl::parse(text).unwrap().to_string(), written);
             assert_eq!(ServerUrl::parse(written).unwrap().to_string(), written);
+            let way = Way::parse(text).unwrap();
+            assert_eq!(way.host_field(), written.split_once("://").unwrap().1);
         }
         assert_eq!(ServerUrl::parse("Example.com"), Ok(ServerUrl::Domain("example.com".into())));
     }

@@ -1,16 +1,18 @@
 //! The server's key: who it is, and how it signs what it says.
 
-use ed25519_compact::{KeyPair, Seed};
+use ed25519_compact::{KeyPair, PublicKey, Seed, Signature};
 
 use super::ratelimit::Gate;
 use crate::id::first_20;
 use crate::limits::{MAX_NONCE_BYTES, SIGNED_REPLIES_AT_ONCE, SIGNED_REPLIES_PER_S};
-use crate::record::{KEY_BYTES, SIG_BYTES, put_key, put_sig};
+use crate::record::{KEY_BYTES, SIG_BYTES, Seal, put_key, put_sig};
 use crate::time::Instant;
 use crate::wire::{Full, Writer, hex, sha256};
 
 /// What signed replies begin with, so that a signature is good for nothing else.
 const DOMAIN: &[u8] = b"waypost-reply-1\0";
+/// The most that is signed.
+const SIGNED_BYTES: usize = DOMAIN.len() + MAX_NONCE_BYTES + 32;
 
 /// What an [`Identity`] is made of: 32 bytes that nobody else may know.
 #[derive(Clone, Copy)]
@@ -69,6 +71,26 @@ impl Nonce {
 }
 
 impl ReplySignature {
+    /// Takes `text` as the value of a header field. `None` if it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (key, sig) = text.strip_prefix("key=")?.split_once(", sig=")?;
+        let seal = Seal::parse(key, 0, sig)?;
+        Some(Self { key: seal.key, sig: seal.sig })
+    }
+
+    /// The key that made it, which whoever made it says: is it the one that is expected?
+    pub const fn key(&self) -> &[u8; KEY_BYTES] {
+        &self.key
+    }
+
+    /// Whether its key made it, for a reply with this body to who has sent `nonce`.
+    pub fn verify(&self, nonce: &Nonce, body: &[u8]) -> bool {
+        let mut bytes = [0; SIGNED_BYTES];
+        let mut writer = Writer::new(&mut bytes);
+        put_signed(nonce, body, &mut writer).is_ok()
+            && PublicKey::new(self.key).verify(writer.written(), &Signature::new(self.sig)).is_ok()
+    }
+
     /// Writes it as the value of a header field.
     ///
     /// # Errors
@@ -108,7 +130,7 @@ impl Identity {
     /// Signs a reply with this body to a client that has sent `nonce`.
     #[inline(never)]
     pub(super) fn sign(&self, nonce: &Nonce, body: &[u8]) -> ReplySignature {
-        let mut bytes = [0; DOMAIN.len() + MAX_NONCE_BYTES + 32];
+        let mut bytes = [0; SIGNED_BYTES];
         let mut writer = Writer::new(&mut bytes);
         // There is room for the longest nonce.
         let _ = put_signed(nonce, body, &mut writer);
@@ -149,8 +171,6 @@ pub fn put_signed(nonce: &Nonce, body: &[u8], out: &mut Writer<'_>) -> Result<()
 
 #[cfg(test)]
 mod tests {
-    use ed25519_compact::{PublicKey, Signature};
-
     use super::*;
 
     fn identity() -> Identity {
@@ -204,12 +224,16 @@ mod tests {
     fn a_signature_is_good_for_one_nonce_and_one_body() {
         let (identity, nonce) = (identity(), Nonce::parse("0011223344556677").unwrap());
         let signed = identity.sign(&nonce, b"body");
-        let verifies = |nonce: &str, body: &[u8]| {
-            let mut bytes = [0; 128];
-            let mut writer = Writer::new(&mut bytes);
-            put_signed(&Nonce::parse(nonce).unwrap(), body, &mut writer).unwrap();
-            PublicKey::new(signed.key).verify(writer.written(), &Signature::new(signed.sig)).is_ok()
-        };
+        let mut text = [0; 256];
+        let mut writer = Writer::new(&mut text);
+        signed.emit(&mut writer).unwrap();
+        let text = core::str::from_utf8(writer.written()).unwrap();
+        let read = ReplySignature::parse(text).unwrap();
+        assert_eq!(*read.key(), signed.key);
+        for end in 0..text.len() {
+            assert!(ReplySignature::parse(&text[..end]).is_none());
+        }
+        let verifies = |nonce: &str, body: &[u8]| read.verify(&Nonce::parse(nonce).unwrap(), body);
         assert!(verifies("0011223344556677", b"body"));
         assert!(!verifies("0011223344556678", b"body"));
         assert!(!verifies("001122334455667700", b"body"));

@@ -1,6 +1,6 @@
 //! STUN Binding (RFC 8489): which address does a request come from? Integers are big-endian.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::{Full, Writer};
 use crate::addr::CanonicalAddr;
@@ -108,6 +108,56 @@ impl Request {
     }
 }
 
+/// Writes a Binding request with this transaction id, without attributes: [`HEADER_BYTES`].
+///
+/// # Errors
+/// [`Full`] if it does not fit.
+pub fn emit_request(transaction: &[u8; 12], out: &mut Writer<'_>) -> Result<(), Full> {
+    emit_numbers(&[BINDING_REQUEST, 0], out)?;
+    out.put(&MAGIC_COOKIE)?;
+    out.put(transaction)
+}
+
+/// The address in the success response to the request with this transaction id, if `datagram` is that: its first
+/// XOR-MAPPED-ADDRESS.
+pub fn mapped_address(datagram: &[u8], transaction: &[u8; 12]) -> Option<SocketAddr> {
+    let (&message_type, rest) = datagram.split_first_chunk()?;
+    let (&length, rest) = rest.split_first_chunk()?;
+    let (id, mut attributes) = rest.split_first_chunk::<16>()?;
+    let is_whole = usize::from(u16::from_be_bytes(length)) == attributes.len();
+    let is_answer = u16::from_be_bytes(message_type) == BINDING_SUCCESS
+        && id.starts_with(&MAGIC_COOKIE)
+        && id.ends_with(transaction);
+    if !is_whole || !is_answer {
+        return None;
+    }
+    loop {
+        let (&attribute_type, rest) = attributes.split_first_chunk()?;
+        let (&length, rest) = rest.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes(length));
+        let value = rest.get(..length)?;
+        if u16::from_be_bytes(attribute_type) == XOR_MAPPED_ADDRESS {
+            return unmasked(value, id);
+        }
+        attributes = rest.get(length.next_multiple_of(4)..)?;
+    }
+}
+
+/// The address in the value of an XOR-MAPPED-ADDRESS.
+fn unmasked(value: &[u8], id: &[u8; 16]) -> Option<SocketAddr> {
+    let (&[_, family, port_0, port_1], address) = value.split_first_chunk()?;
+    let [cookie_0, cookie_1, ..] = *id;
+    let port = u16::from_be_bytes([port_0 ^ cookie_0, port_1 ^ cookie_1]);
+    let mut octets = [0; 16];
+    octets.iter_mut().zip(address.iter().zip(id)).for_each(|(to, (octet, mask))| *to = octet ^ mask);
+    let ip = match (family, address.len()) {
+        (1, 4) => IpAddr::from(*octets.first_chunk::<4>()?),
+        (2, 16) => IpAddr::from(octets),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
 fn emit_numbers(numbers: &[u16], out: &mut Writer<'_>) -> Result<(), Full> {
     numbers.iter().try_for_each(|number| out.put(&number.to_be_bytes()))
 }
@@ -152,6 +202,35 @@ mod tests {
             ]
         );
         assert_eq!((v4.len(), v6.len()), (32, 44));
+    }
+
+    #[test]
+    fn an_answer_is_read() {
+        let transaction: [u8; 12] = request(&[])[8..20].try_into().unwrap();
+        let mut buffer = [0; HEADER_BYTES];
+        emit_request(&transaction, &mut Writer::new(&mut buffer)).unwrap();
+        assert_eq!(buffer[..], request(&[])[..]);
+        for (addr, port) in [("192.0.2.1", 32853), ("2001:db8:1234:5678:11:2233:4455:6677", 1)] {
+            let bytes = answer(&[], addr, port);
+            let read = mapped_address(&bytes, &transaction);
+            assert_eq!(read, Some(SocketAddr::new(addr.parse().unwrap(), port)));
+            for end in 0..bytes.len() {
+                assert_eq!(mapped_address(&bytes[..end], &transaction), None);
+            }
+            for at in 0..bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 0x11;
+                // What is not the address or reserved must be right.
+                assert!(at == 24 || at > 25 || mapped_address(&bytes, &transaction).is_none(), "{at}");
+            }
+            assert_eq!(mapped_address(&bytes, &[7; 12]), None, "another question's");
+            // SOFTWARE "ab" before it.
+            let mut longer = bytes.clone();
+            longer.splice(20..20, [0x80, 0x22, 0, 2, b'a', b'b', 0, 0]);
+            longer[3] += 8;
+            assert_eq!(mapped_address(&longer, &transaction), read);
+        }
+        assert_eq!(mapped_address(&answer(&[0, 3, 0, 0], "192.0.2.1", 1), &transaction), None, "an error");
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
+use waypost::wire::json::{Object, elements};
+
 /// How long a test waits for what must come. Never waited out by a test that passes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -338,7 +340,7 @@ impl Response {
 
 /// A member of a JSON object, as text; strings without quotes.
 pub fn member(object: &str, name: &str) -> Option<String> {
-    let object = waypost::wire::json::Object::parse(object.as_bytes()).expect(object);
+    let object = Object::parse_within(object.as_bytes(), 65_536).expect(object);
     let (_, value) = object.members().find(|(key, _)| *key == name)?;
     Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value).into())
 }
@@ -346,12 +348,7 @@ pub fn member(object: &str, name: &str) -> Option<String> {
 /// The peers in the body of an answer: each with its id and the text of its endpoints.
 pub fn peers(body: &str) -> Vec<(String, String)> {
     let list = member(body, "peers").expect(body);
-    let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).expect("a list");
-    let objects = list.split_inclusive('}').map(|object| object.trim_start_matches(','));
-    objects
-        .filter(|object| !object.is_empty())
-        .map(|object| (member(object, "id").unwrap(), member(object, "endpoints").unwrap()))
-        .collect()
+    elements(&list).map(|peer| (member(peer, "id").unwrap(), member(peer, "endpoints").unwrap())).collect()
 }
 
 /// A UDP client.
@@ -397,5 +394,28 @@ impl Udp {
     pub fn token(&self) -> String {
         let answer = self.ask(&format!(r#"{{"type":"find_peers","id":"t","pad":"{}"}}"#, "x".repeat(64)));
         member(&answer, "token").expect(&answer)
+    }
+}
+
+/// A file of a test's own. Removed when dropped.
+pub struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    /// A file of this content, its name begun by the process's number.
+    pub fn new(name: &str, content: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("waypost-{}-{name}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }

@@ -11,9 +11,11 @@ const MAX_SIZE_DIGITS: u8 = 8;
 const FORBIDDEN_TRAILERS: [&str; 3] = ["content-length", "transfer-encoding", "host"];
 
 /// Decodes a chunked body in place, in whatever pieces it comes. Chunk extensions and trailers are checked and dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Chunked {
     state: State,
+    /// Bytes that the whole body may have.
+    most: usize,
     /// Digits of the size seen.
     digits: u8,
     /// Size of the chunk while it is read, then what is left of it.
@@ -64,11 +66,23 @@ struct TrailerName {
     len: usize,
 }
 
+impl Default for Chunked {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Chunked {
-    /// A decoder that has seen nothing.
+    /// A decoder of a request's body, at most [`MAX_BODY_BYTES`], that has seen nothing.
     pub const fn new() -> Self {
+        Self::within(MAX_BODY_BYTES)
+    }
+
+    /// A decoder of a body of at most `most` bytes, that has seen nothing.
+    pub const fn within(most: usize) -> Self {
         Self {
             state: State::Size,
+            most,
             digits: 0,
             left: 0,
             extension: 0,
@@ -83,7 +97,7 @@ impl Chunked {
     /// # Errors
     /// 400 if a chunk is malformed: a size that is not 1 to 8 hex digits, an extension with a control character or
     /// of more than [`MAX_CHUNK_EXTENSION_BYTES`], no CR LF behind the data, a bad or forbidden trailer field.
-    /// 413 if the body is longer than [`MAX_BODY_BYTES`].
+    /// 413 if the body is longer than it may be.
     pub fn advance(&mut self, bytes: &mut [u8]) -> Result<Step, Reject> {
         let (mut consumed, mut decoded) = (0, 0);
         while self.state != State::Complete {
@@ -168,7 +182,7 @@ impl Chunked {
             return Ok(State::TrailerName);
         }
         self.body = self.body.saturating_add(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if self.body > MAX_BODY_BYTES { Err(Reject::BODY_TOO_LARGE) } else { Ok(State::Data) }
+        if self.body > self.most { Err(Reject::BODY_TOO_LARGE) } else { Ok(State::Data) }
     }
 
     fn trailer_name(&mut self, byte: u8) -> Result<State, Reject> {

@@ -1,0 +1,64 @@
+//! One server, whatever it is called: the ways to it, tried one after the other.
+
+use super::failure::Failure;
+use super::message::{PeersAnswer, PeersQuery};
+use super::reach::Reach;
+use super::url::{ServerUrl, Target};
+use crate::limits::EARLIEST_CREDIBLE_UNIX_S;
+use crate::net::clock::unix_ms;
+use crate::time::Instant;
+
+/// The ways to a server, the best one first: an invite names them, a domain is looked up.
+///
+/// # Errors
+/// The invite has expired, or the domain leads nowhere.
+pub async fn targets(reach: &Reach, url: &ServerUrl, deadline: Instant) -> Result<Vec<Target>, Failure> {
+    match url {
+        ServerUrl::Way(way) => Ok(vec![way.clone().into()]),
+        ServerUrl::Invite(invite) => {
+            let now = unix_ms() / 1000;
+            // A clock that is not set cannot tell.
+            let is_over = |end: u64| now >= EARLIEST_CREDIBLE_UNIX_S && end <= now;
+            if invite.expires_unix_s.is_some_and(is_over) {
+                return Err(Failure::Unsupported("the invite has expired"));
+            }
+            let target = |way| Target { way, via: None, pin: invite.bootstrap_id };
+            Ok(invite.ways.iter().cloned().map(target).collect())
+        }
+        ServerUrl::Domain(domain) => {
+            let _ = (domain, reach, deadline);
+            Err(Failure::Unsupported("this build looks up no domains"))
+        }
+    }
+}
+
+/// Asks a server for peers, by one of the ways to it after the other until one tells of a peer.
+///
+/// # Errors
+/// Why the first way failed, if no way worked.
+pub async fn peers(
+    reach: &Reach,
+    url: &ServerUrl,
+    query: &PeersQuery,
+    deadline: Instant,
+) -> Result<PeersAnswer, Failure> {
+    let targets = targets(reach, url, deadline).await?;
+    let mut left = u64::try_from(targets.len()).unwrap_or(u64::MAX);
+    let mut result = Err(Failure::Unsupported("there is no way to it"));
+    for target in targets {
+        // Each has a fair part of the time that is left.
+        let now = reach.now();
+        let part = deadline.ms_since(now).checked_div(left).unwrap_or(0);
+        left = left.saturating_sub(1);
+        let answer = reach.peers(&target, query, now.plus_ms(part)).await;
+        let found = answer.as_ref().is_ok_and(|answer| !answer.peers.is_empty());
+        if found {
+            return answer;
+        }
+        // An empty answer beats a failure, and the first of either a later one.
+        if result.is_err() && (answer.is_ok() || matches!(result, Err(Failure::Unsupported(_)))) {
+            result = answer;
+        }
+    }
+    result
+}

@@ -1,0 +1,237 @@
+//! `waypost discover`: the whole chain, with real servers, dead ones, and one that lies.
+#![cfg(feature = "client")]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
+use std::process::Output;
+use std::thread;
+
+use support::{Server, TempFile, member, peers, waypost};
+
+/// What `discover` without the LAN ended with, and what it printed.
+fn discover(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        waypost().args(["discover", "--no-lan"]).args(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn url(server: &Server) -> String {
+    format!("http://{}", server.http)
+}
+
+fn announce(server: &Server, id: &str, port: u16) {
+    let answer = server
+        .post("/announce", &format!(r#"{{"id":"{id}","endpoints":["tcp://:{port}","udp://:{port}"]}}"#));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// An address on which nobody listens.
+fn dead() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+/// A server that answers everything with `body`, until the test ends.
+fn fake(status: &str, body: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let status = status.to_owned();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let (mut head, mut chunk) = (Vec::new(), [0; 1024]);
+            while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+                match stream.read(&mut chunk) {
+                    Ok(n @ 1..) => head.extend_from_slice(&chunk[..n]),
+                    _ => break,
+                }
+            }
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    format!("http://{addr}")
+}
+
+fn ids(json: &str) -> Vec<String> {
+    let mut ids: Vec<String> = peers(json).into_iter().map(|(id, _)| id).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn servers_are_asked_all_and_told_apart() {
+    let (one, two) = (Server::start(&[]), Server::start(&[]));
+    announce(&one, "alice", 9000);
+    announce(&two, "alice", 9000);
+    announce(&two, "bob", 9001);
+    let file = TempFile::new(
+        "discover.json",
+        &format!(
+            r#"{{"bootstrap":{{"servers":[{{"url":"{}","priority":1}},{{"url":"{}","priority":2}},{{"url":"{}"}}]}}}}"#,
+            url(&one),
+            url(&two),
+            dead()
+        ),
+    );
+    let (code, json, errors) = discover(&["--config", file.path(), "--json", "--no-exchange"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
+    assert_eq!(ids(&json), ["alice", "bob"]);
+    let found = member(&json, "peers").unwrap();
+    assert!(found.find("alice") < found.find("bob"), "what two tell comes first: {found}");
+    assert_eq!(found.matches(&url(&two)).count(), 2, "{found}");
+    let (code, text, _) = discover(&["--config", file.path(), "--no-exchange"]);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("1 peer in ") && text.contains("2 peers in "), "{text}");
+    assert!(text.contains("cannot connect: connection refused"), "{text}");
+    let alice = text.lines().find(|line| line.starts_with("alice ")).unwrap();
+    assert!(alice.contains(&url(&one)) && alice.contains(" and ") && alice.contains("s ago"), "{alice}");
+
+    let (code, json, _) = discover(&["--config", file.path(), "--json", "--quorum=2"]);
+    assert_eq!((code, ids(&json)), (Some(0), vec!["alice".into()]));
+    let (code, json, _) =
+        discover(&["--config", file.path(), "--json", "--exclude=alice", "--transport=tcp"]);
+    assert_eq!((code, ids(&json)), (Some(0), vec!["bob".into()]));
+    assert!(!json.contains("udp://127.0.0.1:900"), "{json}");
+}
+
+#[test]
+fn one_of_three_servers_lies() {
+    let lies: Vec<String> = (0..60)
+        .map(|n| format!(r#"{{"id":"evil{n}","endpoints":["tcp://10.66.{n}.1:6"],"age":0}}"#))
+        .collect();
+    // And it gives honest ids addresses of its own.
+    let stolen = (0..4).map(|n| format!(r#"{{"id":"peer{n}","endpoints":["tcp://10.67.{n}.1:6"],"age":0}}"#));
+    let body = format!(r#"{{"peers":[{}],"ttl":300}}"#, stolen.chain(lies).collect::<Vec<_>>().join(","));
+    let liar = fake("200 OK", body);
+    let honest = [Server::start(&[]), Server::start(&[])];
+    for server in &honest {
+        (0..4).for_each(|n| announce(server, &format!("peer{n}"), 9000 + n));
+    }
+    announce(&honest[0], "only-here", 9100);
+    let flags = [
+        "--server",
+        &url(&honest[0]),
+        "--server",
+        &liar,
+        "--server",
+        &url(&honest[1]),
+        "--json",
+        "--no-exchange",
+    ];
+    let (code, json, _) = discover(&flags);
+    assert_eq!(code, Some(0));
+    let found = ids(&json);
+    for n in 0..4 {
+        assert!(found.contains(&format!("peer{n}")), "{json}");
+    }
+    let of_the_liar = peers(&json)
+        .iter()
+        .filter(|(_, endpoints)| endpoints.contains("10.66.") || endpoints.contains("10.67."))
+        .count();
+    assert!(of_the_liar * 3 <= found.len(), "{of_the_liar} of {}: {json}", found.len());
+    let (code, json, _) = discover(&[&flags[..], &["--quorum=2"]].concat());
+    assert_eq!((code, ids(&json).len()), (Some(0), 4));
+    assert!(!json.contains("10.66.") && !json.contains("10.67."), "{json}");
+}
+
+#[test]
+fn seeds_are_used_when_no_server_gives_a_peer() {
+    let alive = Server::start(&[]);
+    announce(&alive, "alice", 9000);
+    let seed = format!("udp://{}", alive.udp.unwrap());
+    let file = TempFile::new(
+        "seeds.json",
+        &format!(
+            r#"{{"bootstrap":{{"servers":[{{"url":"{}"}}],"fallback":{{"seeds":["tcp://seed.example:9000","{seed}"]}}}}}}"#,
+            dead()
+        ),
+    );
+    let (code, json, _) = discover(&["--config", file.path(), "--json"]);
+    assert_eq!(code, Some(0), "{json}");
+    assert!(json.contains("tcp://seed.example:9000") && json.contains(&seed), "{json}");
+    assert!(json.contains("udp://127.0.0.1:9000"), "a seed that is a server is asked: {json}");
+    let (code, text, errors) = discover(&["--config", file.path(), "--no-seeds"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(errors.contains("nobody answered"), "{errors}");
+}
+
+#[test]
+fn peers_are_asked_for_more() {
+    // What speaks the protocol can be a peer: here a server that the other one knows as a peer.
+    let (known, hidden) = (Server::start(&[]), Server::start(&[]));
+    announce(&hidden, "carol", 9002);
+    announce(&known, "hidden", hidden.udp.unwrap().port());
+    let (code, json, _) = discover(&["--server", &url(&known), "--json"]);
+    assert_eq!(code, Some(0));
+    assert!(json.contains("udp://127.0.0.1:9002") && json.contains(r#""kind":"exchange""#), "{json}");
+    let (_, json, _) = discover(&["--server", &url(&known), "--json", "--no-exchange"]);
+    assert!(!json.contains("127.0.0.1:9002"), "{json}");
+}
+
+#[test]
+fn udp_servers_are_asked_too() {
+    let server = Server::start(&[]);
+    announce(&server, "alice", 9000);
+    let (code, json, _) = discover(&["--server", &format!("udp://{}", server.udp.unwrap()), "--json"]);
+    assert_eq!(code, Some(0));
+    assert!(json.contains("udp://127.0.0.1:9000"), "{json}");
+}
+
+#[test]
+fn servers_that_answered_are_remembered() {
+    let server = Server::start(&[]);
+    announce(&server, "alice", 9000);
+    let cache = TempFile::new("cache.json", "");
+    let (code, ..) = discover(&["--server", &url(&server), "--cache", cache.path(), "--json"]);
+    assert_eq!(code, Some(0));
+    let (code, json, _) =
+        discover(&["--server", &dead(), "--cache", cache.path(), "--json", "--no-exchange"]);
+    assert_eq!((code, ids(&json)), (Some(0), vec!["alice".into()]));
+}
+
+#[test]
+fn all_dead_is_a_failure_within_the_time() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent_tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (udp, tcp) = (silent.local_addr().unwrap(), silent_tcp.local_addr().unwrap());
+    let flags = ["--server", &format!("udp://{udp}"), "--server", &format!("http://{tcp}"), "--timeout=0.5"];
+    let (code, text, errors) = discover(&flags);
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(text.matches("no answer in time").count(), 2, "{text}");
+    assert!(errors.contains("nobody answered"), "{errors}");
+    let (code, _, errors) = discover(&[]);
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("nobody to ask"), "{errors}");
+}
+
+#[test]
+fn what_a_server_says_reaches_the_terminal_tamed() {
+    let evil = fake("403 Forbidden", "{\"error\":\"\u{9b}2J\",\"detail\":\"a\\u001b[31m\u{85}b\"}".into());
+    let (code, text, errors) = discover(&["--server", &evil]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.chars().chain(errors.chars()).all(|c| c == '\n' || !c.is_control()), "{text:?} {errors:?}");
+}
+
+#[test]
+fn what_is_wrong_is_named_and_exit_code_2() {
+    let unknown = TempFile::new("unknown.json", r#"{"bootstrap":{"serverz":[]}}"#);
+    for (flags, named) in [
+        (vec!["--config", unknown.path()], "unknown key \"bootstrap.serverz\""),
+        (vec!["--config", "/nowhere.json"], "/nowhere.json: cannot be read"),
+        (vec!["--server", "gopher://a"], "--server \"gopher://a\": must begin with http://"),
+        (vec!["--timeout", "0"], "--timeout"),
+        (vec!["--timeout", "soon"], "timeout"),
+        (vec!["--quorum", "0"], "quorum"),
+        (vec!["--network", "a b"], "\"a b\": must be 1 to 64"),
+        (vec!["--frobnicate"], "frobnicate"),
+    ] {
+        let (code, out, errors) = discover(&flags);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{flags:?}");
+        assert!(errors.contains(named) && errors.lines().count() == 1, "{flags:?}: {errors}");
+    }
+}
