@@ -113,7 +113,11 @@ fn loopback_is_no_lan() {
     command.args(["serve", "--port=0", "--udp-port=0", "--bind=127.0.0.1", "--bind=127.0.0.2"]);
     let banner = Server::spawn(command).banner.clone();
     let nothing = "\nmdns       nothing to advertise: bound to loopback only\n";
-    assert!(banner.contains(if cfg!(feature = "mdns") { nothing } else { "\nmdns       not in this build\n" }));
+    assert!(banner.contains(if cfg!(feature = "mdns") {
+        nothing
+    } else {
+        "\nmdns       not in this build\n"
+    }));
 }
 
 #[test]
