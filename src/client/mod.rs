@@ -40,6 +40,7 @@ pub mod failure;
 pub mod http;
 pub mod invite;
 mod json;
+pub mod lan;
 pub mod message;
 pub mod plan;
 pub mod pool;

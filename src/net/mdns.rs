@@ -1,9 +1,9 @@
 //! The advert on the LAN: drives the responder of [`crate::engine::mdns`] on the machine's interfaces.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::future::pending;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_io::Timer;
@@ -26,12 +26,13 @@ pub struct Advertiser {
     sockets: Sockets,
     interfaces: Interfaces,
     shown: Shown,
-    state: RefCell<State>,
+    state: Mutex<State>,
 }
 
 struct State {
     responder: Responder,
     found: Vec<Named>,
+    joined: Vec<u32>,
     packet: Box<[u8; MAX_MDNS_PACKET_BYTES]>,
     reply: [u8; MAX_MDNS_REPLY_BYTES],
 }
@@ -47,6 +48,7 @@ impl Advertiser {
         let state = State {
             responder: Responder::new(advert, key).map_err(unnamed)?,
             found: Vec::new(),
+            joined: Vec::new(),
             packet: Box::new([0; MAX_MDNS_PACKET_BYTES]),
             reply: [0; MAX_MDNS_REPLY_BYTES],
         };
@@ -54,7 +56,7 @@ impl Advertiser {
             sockets: Sockets::shared()?,
             interfaces: Interfaces::open()?,
             shown,
-            state: RefCell::new(state),
+            state: Mutex::new(state),
         };
         advertiser.look_around(clock)?;
         Ok(advertiser)
@@ -62,7 +64,7 @@ impl Advertiser {
 
     /// Whether there is an interface to advertise on.
     pub fn has_lan(&self) -> bool {
-        !self.state.borrow().found.is_empty()
+        !self.state().found.is_empty()
     }
 
     /// Advertises, for ever. The names are probed before anything is said.
@@ -72,8 +74,13 @@ impl Advertiser {
 
     /// Tells everybody that it is over.
     pub fn say_goodbye(&self, clock: Clock) {
-        self.state.borrow_mut().responder.leave();
+        self.state().responder.leave();
         self.transmit(clock);
+    }
+
+    /// Never kept while anything is waited for.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers, and sends what is due.
@@ -82,7 +89,7 @@ impl Advertiser {
             let wait_ms = {
                 self.receive(clock);
                 self.transmit(clock);
-                self.state.borrow().responder.poll_timeout().map(|at| at.ms_since(clock.now()))
+                self.state().responder.poll_timeout().map(|at| at.ms_since(clock.now()))
             };
             let heard = or(self.sockets.readable(), async {
                 match wait_ms {
@@ -108,9 +115,9 @@ impl Advertiser {
     }
 
     fn look_around(&self, clock: Clock) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
+        let mut state = self.state();
         let found = self.interfaces.on_lan(&self.shown)?;
-        self.sockets.join(&found);
+        self.sockets.join(&found, &mut state.joined);
         let plain: Vec<_> = found.iter().map(|named| named.interface.clone()).collect();
         state.responder.set_interfaces(clock.now(), &plain);
         state.found = found;
@@ -118,7 +125,7 @@ impl Advertiser {
     }
 
     fn receive(&self, clock: Clock) {
-        let State { responder, packet, reply, .. } = &mut *self.state.borrow_mut();
+        let State { responder, packet, reply, .. } = &mut *self.state();
         let now = clock.now();
         self.sockets.receive(IO_LOOP_BOUND, packet.as_mut_slice(), |from, packet| {
             let length = responder.receive(now, from, packet, reply);
@@ -129,7 +136,7 @@ impl Advertiser {
     }
 
     fn transmit(&self, clock: Clock) {
-        let State { responder, reply, .. } = &mut *self.state.borrow_mut();
+        let State { responder, reply, .. } = &mut *self.state();
         let now = clock.now();
         // A link has one thing to send at a time, or two.
         for _ in 0..IO_LOOP_BOUND {
@@ -142,7 +149,7 @@ impl Advertiser {
 /// What is advertised, and where.
 impl fmt::Display for Advertiser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state.borrow();
+        let state = self.state();
         write!(f, "{}", state.responder.instance())?;
         if state.found.is_empty() {
             f.write_str(", as soon as there is a LAN")

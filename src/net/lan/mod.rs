@@ -127,8 +127,8 @@ impl fmt::Display for NameList<'_> {
 pub struct Sockets {
     v4: Option<Async<UdpSocket>>,
     v6: Option<Async<UdpSocket>>,
-    /// The interfaces that are joined.
-    joined: std::cell::RefCell<Vec<u32>>,
+    /// Whether nobody else has the port: then what is sent to us alone gets to us.
+    is_alone: bool,
 }
 
 impl Sockets {
@@ -149,6 +149,7 @@ impl Sockets {
     }
 
     fn open(port: u16) -> io::Result<Self> {
+        let is_alone = port == 0 || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
         let v4 = open_one(AddressFamily::INET, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
         let v6 =
             open_one(AddressFamily::INET6, SocketAddr::new(std::net::Ipv6Addr::UNSPECIFIED.into(), port));
@@ -156,13 +157,17 @@ impl Sockets {
             (Err(error), Err(_)) => Err(error),
             // A port that is taken in one family is taken: half of an advert would puzzle everybody.
             (Err(error), _) | (_, Err(error)) if error.kind() == ErrorKind::AddrInUse => Err(error),
-            (v4, v6) => Ok(Self { v4: v4.ok(), v6: v6.ok(), joined: std::cell::RefCell::default() }),
+            (v4, v6) => Ok(Self { v4: v4.ok(), v6: v6.ok(), is_alone }),
         }
     }
 
-    /// Hears what is said on these interfaces, from now on.
-    pub fn join(&self, interfaces: &[Named]) {
-        let mut joined = self.joined.borrow_mut();
+    /// Whether nobody else had the port when it was taken: else what is sent to us alone may get to others.
+    pub const fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// Hears what is said on these interfaces from now on, and no more on others that are in `joined`.
+    pub fn join(&self, interfaces: &[Named], joined: &mut Vec<u32>) {
         for named in interfaces {
             let index = named.interface.index;
             // An interface has been joined before, or cannot be: nobody is heard there.
