@@ -70,10 +70,8 @@ impl Discover {
             Ok(client) => client,
             Err(error) => return complain(error, Exit::Usage),
         };
-        let live = !self.json && std::io::stderr().is_terminal();
-        let found = smol::block_on(client.discover_with(|asked| self.tell(asked, live)));
-        match found {
-            Ok(found) => self.show(&found),
+        match smol::block_on(client.discover_with(|asked| tell(asked, self.json))) {
+            Ok(found) => conclude(&found, self.json),
             Err(error) => complain(error, Exit::Usage),
         }
     }
@@ -101,48 +99,47 @@ impl Discover {
             config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
         }
         if let Some(seconds) = &self.timeout {
-            let wrong =
-                || ConfigError::of(format_args!("--timeout {}: must be 0.1 to 120 seconds", Quoted(seconds)));
-            config.budget_ms = super::budget_ms(seconds).ok_or_else(wrong)?;
+            config.budget_ms = super::timeout_ms(seconds)?;
         }
         config.check()?;
         Ok(config)
     }
+}
 
-    /// A line for each answer, and on a terminal also for each question.
-    fn tell(&self, asked: &Asked, live: bool) {
-        if self.json {
-            return;
-        }
-        if asked.outcome.is_some() {
-            say(show::asked(asked));
-        } else if live {
-            let _ = writeln!(std::io::stderr(), "{}", show::asked(asked));
-        }
+/// Prints a line for each answer, and on a terminal also for each question.
+pub(super) fn tell(asked: &Asked, json: bool) {
+    if json {
+        return;
     }
+    if asked.outcome.is_some() {
+        say(show::asked(asked));
+    } else if std::io::stderr().is_terminal() {
+        let _ = writeln!(std::io::stderr(), "{}", show::asked(asked));
+    }
+}
 
-    fn show(&self, found: &Discovery) -> Exit {
-        if self.json {
-            let you = show::list(found.you.iter().map(|ip| Quoted(&ip.to_string()).to_string()));
-            say(format_args!(
-                "{{\"peers\":{},\"asked\":{},\"you\":{you},\"took_ms\":{}}}",
-                show::peers_json(&found.peers),
-                show::asked_json(&found.asked),
-                found.took_ms
-            ));
-        } else {
-            say(format_args!("\n{} in {} ms", show::number_of(found.peers.len()), found.took_ms));
-            say(show::peers(&found.peers).trim_end());
-        }
-        let answered = |asked: &Asked| asked.level == Level::Servers && matches!(asked.outcome, Some(Ok(_)));
-        if !found.peers.is_empty() || found.asked.iter().any(answered) {
-            return Exit::Done;
-        }
-        let hint = if found.asked.is_empty() {
-            "nobody to ask: name a server by --server or in a file by --config"
-        } else {
-            "nobody answered, and nobody was found; waypost doctor looks for the cause"
-        };
-        complain(hint, Exit::Failed)
+/// Prints who was found, and returns how the program ends.
+pub(super) fn conclude(found: &Discovery, json: bool) -> Exit {
+    if json {
+        let you = show::list(found.you.iter().map(|ip| Quoted(&ip.to_string()).to_string()));
+        say(format_args!(
+            "{{\"peers\":{},\"asked\":{},\"you\":{you},\"took_ms\":{}}}",
+            show::peers_json(&found.peers),
+            show::asked_json(&found.asked),
+            found.took_ms
+        ));
+    } else {
+        say(format_args!("\n{} in {} ms", show::number_of(found.peers.len()), found.took_ms));
+        say(show::peers(&found.peers).trim_end());
     }
+    let answered = |asked: &Asked| asked.level == Level::Servers && matches!(asked.outcome, Some(Ok(_)));
+    if !found.peers.is_empty() || found.asked.iter().any(answered) {
+        return Exit::Done;
+    }
+    let hint = if found.asked.is_empty() {
+        "nobody to ask: name a server by --server or in a file by --config"
+    } else {
+        "nobody answered, and nobody was found; waypost doctor looks for the cause"
+    };
+    complain(hint, Exit::Failed)
 }

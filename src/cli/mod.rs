@@ -1,10 +1,18 @@
 //! The commands of the program, one file each.
 
+#[cfg(feature = "client")]
+mod announce;
 mod check;
 #[cfg(feature = "client")]
 mod completions;
 #[cfg(feature = "client")]
 mod discover;
+#[cfg(feature = "client")]
+mod invite;
+#[cfg(feature = "client")]
+mod join;
+#[cfg(feature = "client")]
+mod peers;
 mod serve;
 #[cfg(feature = "client")]
 mod show;
@@ -15,6 +23,8 @@ use std::io::Write as _;
 
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
+#[cfg(feature = "client")]
+use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
 use crate::quoted::Quoted;
 
 /// How the program ends: the exit codes are part of its interface.
@@ -48,9 +58,17 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     #[cfg(feature = "client")]
+    Announce(announce::Announce),
+    #[cfg(feature = "client")]
     Completions(completions::Completions),
     #[cfg(feature = "client")]
     Discover(discover::Discover),
+    #[cfg(feature = "client")]
+    Invite(invite::InviteCommand),
+    #[cfg(feature = "client")]
+    Join(join::Join),
+    #[cfg(feature = "client")]
+    Peers(peers::Peers),
 }
 
 /// Commands of the client half.
@@ -80,9 +98,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Serve(serve)), .. }) => serve.run(),
         Ok(Waypost { command: Some(Command::Check(check)), .. }) => check.run(),
         #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Announce(announce)), .. }) => announce.run(),
+        #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Invite(invite)), .. }) => invite.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Join(join)), .. }) => join.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Peers(peers)), .. }) => peers.run(),
         Ok(Waypost { command: None, .. }) => complain("no command; see waypost --help", Exit::Usage),
     }
 }
@@ -113,14 +139,19 @@ fn explain(early: &EarlyExit) -> Exit {
     }
 }
 
-/// The value of `--timeout` in milliseconds; `None` if it is out of range.
+/// The value of `--timeout` in milliseconds.
 #[cfg(feature = "client")]
-fn budget_ms(seconds: &str) -> Option<u64> {
-    use crate::client::config::BUDGET_RANGE_MS;
+fn timeout_ms(seconds: &str) -> Result<u64, ConfigError> {
+    let wrong = || ConfigError::of(format_args!("--timeout {}: must be 0.1 to 120 seconds", Quoted(seconds)));
+    ms_of(seconds).filter(|ms| (BUDGET_RANGE_MS.0..=BUDGET_RANGE_MS.1).contains(ms)).ok_or_else(wrong)
+}
 
+/// A decimal number of seconds, with three digits behind the point at most, in milliseconds.
+#[cfg(feature = "client")]
+fn ms_of(seconds: &str) -> Option<u64> {
     let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(part) || part.len() > 3 || seconds.len() == part.len().saturating_add(1) {
+    if !digits(whole) || !digits(part) || part.len() > 3 {
         return None;
     }
     let ms =
@@ -167,7 +198,7 @@ mod tests {
             ("1.2345", None),
             ("99999999999999999999", None),
         ] {
-            assert_eq!(budget_ms(text), ms, "{text}");
+            assert_eq!(timeout_ms(text).ok(), ms, "{text}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use crate::client::plan::{Asked, Level};
 use crate::client::pool::{Peer, Source};
 use crate::quoted::Quoted;
+use crate::wire::hex;
 
 /// One line a peer: id, endpoints, what is known of it, and who told of it.
 pub(super) fn peers(peers: &[Peer]) -> String {
@@ -90,6 +91,11 @@ pub(super) fn asked_json(asked: &[Asked]) -> String {
             asked.ms()
         )
     }))
+}
+
+/// Bytes as hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|&byte| hex::encode(byte)).map(char::from).collect()
 }
 
 /// A JSON list of these values.

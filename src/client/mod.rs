@@ -33,6 +33,7 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod announcer;
 pub mod cache;
 pub mod config;
 pub mod discover;
@@ -41,10 +42,12 @@ pub mod http;
 pub mod invite;
 mod json;
 pub mod lan;
+pub mod lookup;
 pub mod message;
 pub mod plan;
 pub mod pool;
 pub mod pow;
+pub mod qr;
 pub mod reach;
 pub mod seeds;
 pub mod servers;

@@ -4,7 +4,6 @@ use super::failure::Failure;
 use super::message::{PeersAnswer, PeersQuery};
 use super::reach::Reach;
 use super::url::{ServerUrl, Target};
-use crate::limits::EARLIEST_CREDIBLE_UNIX_S;
 use crate::net::clock::unix_ms;
 use crate::time::Instant;
 
@@ -16,18 +15,15 @@ pub async fn targets(reach: &Reach, url: &ServerUrl, deadline: Instant) -> Resul
     match url {
         ServerUrl::Way(way) => Ok(vec![way.clone().into()]),
         ServerUrl::Invite(invite) => {
-            let now = unix_ms() / 1000;
-            // A clock that is not set cannot tell.
-            let is_over = |end: u64| now >= EARLIEST_CREDIBLE_UNIX_S && end <= now;
-            if invite.expires_unix_s.is_some_and(is_over) {
+            if invite.has_expired(unix_ms() / 1000) {
                 return Err(Failure::Unsupported("the invite has expired"));
             }
             let target = |way| Target { way, via: None, pin: invite.bootstrap_id };
             Ok(invite.ways.iter().cloned().map(target).collect())
         }
         ServerUrl::Domain(domain) => {
-            let _ = (domain, reach, deadline);
-            Err(Failure::Unsupported("this build looks up no domains"))
+            let located = reach.locate(domain, deadline).await?;
+            Ok(located.targets.into_iter().map(|(target, _)| target).collect())
         }
     }
 }

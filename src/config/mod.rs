@@ -18,6 +18,8 @@ use crate::engine::Settings;
 use crate::limits::{DEFAULT_TTL_S, MAX_BIND_ADDRESSES, MAX_DHT_NODES};
 use crate::quoted::Quoted;
 
+#[cfg(feature = "client")]
+pub(crate) use settings::identity;
 pub use settings::{SETTINGS, Setting};
 
 /// Default of `--port`.

@@ -175,7 +175,10 @@ fn pow(text: &str) -> Result<Pricing, Problem> {
 }
 
 /// The secret in the file at `path`: 32 bytes, or 64 hex digits and perhaps a line end.
-fn identity(path: &str) -> Result<Secret, Problem> {
+///
+/// # Errors
+/// Why there is none; reads on after the path.
+pub(crate) fn identity(path: &str) -> Result<Secret, Problem> {
     let mut bytes = std::vec::Vec::new();
     // A longer file is none, and is not read to its end: it may have none.
     let read = File::open(path).and_then(|file| file.take(128).read_to_end(&mut bytes));

@@ -27,6 +27,9 @@ const DETAIL_PAUSE_MS: u64 = 1_000;
 const DETAIL_TRIES: u8 = 3;
 /// Lifetime that known answers are given, in seconds: what was heard in this window has hardly aged.
 const KNOWN_TTL_S: u32 = 4_000;
+/// Time from the first address of a service to telling of it, in milliseconds: others answer over IPv4 with their IPv4 addresses,
+/// and over IPv6 with the others.
+const COMPANY_MS: u64 = 150;
 /// Services of whose details one question asks.
 const DETAILS_AT_ONCE: usize = 8;
 
@@ -50,6 +53,8 @@ struct Instance {
     srv: Option<(u16, NameBuf)>,
     texts: Option<Vec<u8>>,
     addresses: Vec<IpAddr>,
+    /// When all was known of it first.
+    since: Option<Instant>,
     is_told: bool,
     /// How often what is missing was asked for, and when it will be.
     tries: u8,
@@ -85,10 +90,11 @@ impl Browser {
         &self.interfaces
     }
 
-    /// When [`Browser::poll_transmit`] has something to send.
+    /// When [`Browser::poll_transmit`] has something to send, or [`Browser::complete`] to tell.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let details = self.instances.iter().filter(|one| one.will_be_asked_for()).map(|one| one.next);
-        details.chain([self.next]).min()
+        let company = self.instances.iter().filter(|one| !one.is_told).filter_map(|one| one.since);
+        details.chain([self.next]).chain(company.map(|since| since.plus_ms(COMPANY_MS))).min()
     }
 
     /// Writes what is to be asked now, on all interfaces. To be called until there is nothing more.
@@ -124,11 +130,13 @@ impl Browser {
         }
     }
 
-    /// Those of whom all is known since the last time; at the `end`, those of whom enough is.
-    pub(super) fn complete(&mut self, end: bool) -> Vec<LanService> {
+    /// Those of whom all has been known for [`COMPANY_MS`], once; at the `end`, those of whom enough is.
+    pub(super) fn complete(&mut self, now: Instant, end: bool) -> Vec<LanService> {
         let mut found = Vec::new();
         for one in &mut self.instances {
-            if one.is_told || !(one.is_complete() || end) {
+            one.since = one.since.or(Some(now)).filter(|_| one.is_complete());
+            let is_ready = one.since.is_some_and(|since| now.ms_since(since) >= COMPANY_MS);
+            if one.is_told || !(is_ready || end) {
                 continue;
             }
             let Some((port, host)) = &one.srv else { continue };
@@ -209,6 +217,7 @@ impl Browser {
                 srv: None,
                 texts: None,
                 addresses: Vec::new(),
+                since: None,
                 is_told: false,
                 tries: 0,
                 next: now,
@@ -307,9 +316,17 @@ mod tests {
         buffer[..length].to_vec()
     }
 
+    /// Who is told of now and after a while.
+    fn complete(browser: &mut Browser, end: bool) -> Vec<LanService> {
+        let mut found = browser.complete(Instant::START, end);
+        assert!(end || found.is_empty(), "others may have more to say");
+        found.extend(browser.complete(Instant::from_ms(COMPANY_MS), end));
+        found
+    }
+
     fn hear(browser: &mut Browser, from: &str, records: &[(&str, u32, Data<'_>)]) -> Vec<LanService> {
         browser.receive(Instant::START, from.parse().unwrap(), &packet(Flags::RESPONSE, records));
-        browser.complete(false)
+        complete(browser, false)
     }
 
     #[test]
@@ -336,7 +353,7 @@ mod tests {
         while let Some(at) = responder.poll_timeout() {
             while let Some(sent) = responder.poll_transmit(at, &mut buffer) {
                 browser.receive(at, NEIGHBOUR.parse().unwrap(), &buffer[..sent.length]);
-                found.extend(browser.complete(false));
+                found.extend(browser.complete(at, false));
             }
         }
         assert_eq!(
@@ -420,7 +437,7 @@ mod tests {
         for end in 0..packet.len() {
             let mut browser = browser(true);
             browser.receive(Instant::START, NEIGHBOUR.parse().unwrap(), &packet[..end]);
-            assert_eq!(browser.complete(false), [], "{end}");
+            assert_eq!(complete(&mut browser, false), [], "{end}");
         }
     }
 
@@ -480,8 +497,8 @@ mod tests {
         let records: Vec<_> = records.iter().map(|(name, ttl, data)| (name.as_str(), *ttl, *data)).collect();
         let mut browser = browser(true);
         assert_eq!(hear(&mut browser, NEIGHBOUR, &records), []);
-        let found = browser.complete(true);
+        let found = complete(&mut browser, true);
         assert!(found.len() == 1 && found[0].id.is_none() && !found[0].is_server);
-        assert_eq!(browser.complete(true), []);
+        assert_eq!(complete(&mut browser, true), []);
     }
 }

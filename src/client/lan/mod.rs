@@ -101,7 +101,7 @@ pub async fn browse(service: &str, window: Duration, mut found: impl FnMut(LanSe
             }
         }
         sockets.receive(IO_LOOP_BOUND, &mut packet, |from, packet| browser.receive(now, from, packet));
-        browser.complete(now >= end).into_iter().for_each(&mut found);
+        browser.complete(now, now >= end).into_iter().for_each(&mut found);
         if now >= end {
             return Ok(());
         }

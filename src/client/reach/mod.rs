@@ -4,6 +4,8 @@
 //! answer or why there is none. Futures may be dropped at any time; what they had open is closed then.
 
 mod datagrams;
+mod dns;
+mod domain;
 mod names;
 pub(super) mod race;
 mod redirect;
@@ -14,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::failure::Failure;
 use super::http::{self, Caching, Response};
+use super::lookup::Cache;
 use super::message::{Announce, AnnounceAnswer, Health, Leave, PeersAnswer, PeersQuery, Pong, WellKnown};
 use super::udp::{Answer, Question};
 use super::url::{Scheme, Target};
@@ -39,6 +42,8 @@ pub struct Reach {
     rng: Mutex<Rng>,
     resolver: Resolver,
     tokens: Mutex<Tokens>,
+    /// What was learnt of domains.
+    domains: Mutex<Cache>,
 }
 
 impl Reach {
@@ -49,6 +54,7 @@ impl Reach {
             rng: Mutex::new(Rng::new(seed.key(PURPOSE))),
             resolver: Resolver::new(),
             tokens: Mutex::new(Tokens::default()),
+            domains: Mutex::new(Cache::default()),
         }
     }
 
@@ -311,5 +317,6 @@ mod tests {
         is_send(reach.ping(&to, Instant::START));
         is_send(reach.stun(&to, Instant::START));
         is_send(reach.well_known(&to, Instant::START));
+        is_send(reach.locate("a.example", Instant::START));
     }
 }

@@ -1,0 +1,99 @@
+//! `waypost join`: finds peers by an invite.
+
+use argh::{ArgsInfo, FromArgs};
+
+use super::discover::{conclude, tell};
+use super::{Exit, complain, say, show};
+use crate::client::Client;
+use crate::client::config::{Config, ConfigError};
+use crate::client::invite::{BadInvite, Invite};
+use crate::net::clock::unix_ms;
+use crate::quoted::Quoted;
+
+/// find peers by an invite, and keep it for later
+#[derive(FromArgs, ArgsInfo)]
+#[argh(
+    subcommand,
+    name = "join",
+    example = "{command_name} waypost:AhhodHRwOi8v...\n{command_name} --save waypost.json waypost:AhhodHRwOi8v... && waypost discover --config waypost.json",
+    error_code(1, "The invite has expired, or its server gave nothing and nobody else was found."),
+    error_code(2, "That is no invite, or a flag is wrong.")
+)]
+pub(super) struct Join {
+    /// the invite
+    #[argh(positional)]
+    invite: String,
+    /// write a configuration for waypost discover --config
+    #[argh(option, arg_name = "file")]
+    save: Option<String>,
+    /// seconds for everything, 0.1 to 120 (default 5)
+    #[argh(option, arg_name = "seconds")]
+    timeout: Option<String>,
+    /// do not look on the LAN
+    #[argh(switch)]
+    no_lan: bool,
+    /// print JSON
+    #[argh(switch)]
+    json: bool,
+}
+
+impl Join {
+    /// Joins, and prints who is there.
+    pub(super) fn run(&self) -> Exit {
+        let invite = match Invite::parse(self.invite.trim()) {
+            Ok(invite) => invite,
+            Err(BadInvite::Scheme) => return complain("an invite begins with waypost:", Exit::Usage),
+            Err(problem) => return complain(problem, Exit::Usage),
+        };
+        let now = unix_ms() / 1000;
+        if let Some(end) = invite.expires_unix_s.filter(|_| invite.has_expired(now)) {
+            let days = now.saturating_sub(end) / 86_400;
+            let line = format_args!("the invite expired {days} days ago: ask for a new one");
+            return complain(line, Exit::Failed);
+        }
+        let client = match self.config(&invite).and_then(Client::new) {
+            Ok(client) => client,
+            Err(error) => return complain(error, Exit::Usage),
+        };
+        if let Some(path) = &self.save {
+            let text =
+                format!("{{\"bootstrap\":{{\"servers\":[{{\"url\":{}}}]}}}}\n", Quoted(&invite.to_string()));
+            if let Err(error) = std::fs::write(path, text) {
+                return complain(format_args!("--save {}: {error}", Quoted(path)), Exit::Failed);
+            }
+        }
+        if !self.json {
+            introduce(&invite, now);
+        }
+        match smol::block_on(client.discover_with(|asked| tell(asked, self.json))) {
+            Ok(found) => conclude(&found, self.json),
+            Err(error) => complain(error, Exit::Usage),
+        }
+    }
+
+    fn config(&self, invite: &Invite) -> Result<Config, ConfigError> {
+        let mut config = Config::of_server(&invite.to_string())?;
+        if let Some(seconds) = &self.timeout {
+            config.budget_ms = super::timeout_ms(seconds)?;
+        }
+        if self.no_lan {
+            config.lan_service = None;
+        }
+        Ok(config)
+    }
+}
+
+/// What the invite says, in lines for people.
+fn introduce(invite: &Invite, now: u64) {
+    let ways: Vec<String> = invite.ways.iter().map(ToString::to_string).collect();
+    say(format_args!("network   {}", invite.network));
+    say(format_args!("server    {}", ways.join(" or ")));
+    match &invite.bootstrap_id {
+        Some(id) => say(format_args!("identity  {}, proved by signatures", show::hex(id))),
+        None => say("identity  none: whoever answers there is believed"),
+    };
+    if let Some(end) = invite.expires_unix_s {
+        say(format_args!("good for  {} more hours", end.saturating_sub(now) / 3_600));
+    }
+    say("");
+}
