@@ -60,6 +60,11 @@ fn dns() {
 }
 
 #[test]
+fn mdns() {
+    replay("mdns", fuzzing::mdns);
+}
+
+#[test]
 fn challenge() {
     replay("challenge", fuzzing::challenge);
 }

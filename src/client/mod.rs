@@ -41,6 +41,7 @@ pub mod failure;
 pub mod http;
 pub mod invite;
 mod json;
+pub mod lan;
 pub mod lookup;
 pub mod message;
 pub mod plan;

@@ -75,9 +75,8 @@ pub static SETTINGS: [Setting; 18] = [
     Setting { name: "trusted-proxy", kind: Kind::List(trusted_proxy, |c| c.engine.trusted_proxies.clear()) },
     Setting { name: "dht-node", kind: Kind::List(dht_node, |c| c.dht_nodes.clear()) },
     Setting { name: "network", kind: Kind::List(network, |c| c.engine.networks.clear()) },
-    Setting { name: "service", kind: Kind::One(|_, text| service(text)) },
-    // Accepted for what it says: this build does not advertise at all.
-    Setting { name: "no-mdns", kind: Kind::Switch(|_, _| ()) },
+    Setting { name: "service", kind: Kind::One(|c, text| service(text).map(|()| c.service = text.into())) },
+    Setting { name: "no-mdns", kind: Kind::Switch(|c, off| c.mdns = !off) },
     Setting { name: "stable-samples", kind: Kind::Switch(|c, on| c.engine.stable_samples = on) },
     Setting {
         name: "identity",

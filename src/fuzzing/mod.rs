@@ -14,7 +14,7 @@ mod tracker;
 
 pub use challenge::challenge;
 pub use conversation::conversation;
-pub use dns::dns;
+pub use dns::{dns, mdns};
 pub use krpc::{bencode, krpc};
 pub use record::record;
 #[cfg(feature = "client")]

@@ -8,6 +8,7 @@ mod name;
 pub use emit::{Emitter, query};
 pub use name::{Labels, MAX_HOPS, MAX_LABEL_BYTES, MAX_NAME_BYTES, Name, NameBuf};
 
+use core::cmp::Ordering;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Full;
@@ -208,6 +209,24 @@ impl Data<'_> {
             Self::Srv(_) => Type::SRV,
             Self::Other(kind, _) => *kind,
         }
+    }
+
+    /// Which of two is the later one: by type, then by the bytes, names not compressed (RFC 6762, section 8.2).
+    pub fn order(&self, other: &Data<'_>) -> Ordering {
+        let host = |srv: &Srv<'_>| (srv.priority, srv.weight, srv.port);
+        self.kind().cmp(&other.kind()).then_with(|| match (self, other) {
+            (Self::A(one), Data::A(two)) => one.cmp(two),
+            (Self::Aaaa(one), Data::Aaaa(two)) => one.cmp(two),
+            (Self::Txt(one), Data::Txt(two)) => one.0.cmp(two.0),
+            (Self::Cname(one), Data::Cname(two)) | (Self::Ptr(one), Data::Ptr(two)) => {
+                one.to_buf().wire().cmp(two.to_buf().wire())
+            }
+            (Self::Srv(one), Data::Srv(two)) => host(one)
+                .cmp(&host(two))
+                .then_with(|| one.target.to_buf().wire().cmp(two.target.to_buf().wire())),
+            (Self::Other(_, one), Data::Other(_, two)) => one.cmp(two),
+            _ => Ordering::Equal,
+        })
     }
 }
 

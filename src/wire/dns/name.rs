@@ -63,7 +63,7 @@ impl<'m> Name<'m> {
     }
 
     /// A copy of its own.
-    pub fn to_owned(self) -> NameBuf {
+    pub fn to_buf(self) -> NameBuf {
         let mut name = NameBuf::root();
         for label in self.labels() {
             // What was read is no longer than a name may be.
@@ -244,6 +244,11 @@ impl NameBuf {
         other.labels().try_for_each(|label| self.push(label))
     }
 
+    /// Its bytes in a message, not compressed.
+    pub fn wire(&self) -> &[u8] {
+        &self.wire
+    }
+
     /// The name as what is read from messages.
     pub fn name(&self) -> Name<'_> {
         Name { message: &self.wire, at: 0 }
@@ -287,7 +292,7 @@ mod tests {
         let (bar, _) = Name::parse(message, 17).unwrap();
         assert_eq!(bar.parent().to_string(), "local");
         assert!(bar.parent().parent().is_root() && bar.parent().parent().parent().is_root());
-        assert_eq!(bar.to_owned(), name("bar.local"));
+        assert_eq!(bar.to_buf(), name("bar.local"));
     }
 
     #[test]
