@@ -4,6 +4,8 @@
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
 mod challenge;
+#[cfg(feature = "client")]
+mod client;
 mod conversation;
 mod dns;
 mod krpc;
@@ -11,6 +13,8 @@ mod record;
 mod tracker;
 
 pub use challenge::challenge;
+#[cfg(feature = "client")]
+pub use client::client_answers;
 pub use conversation::conversation;
 pub use dns::dns;
 pub use krpc::{bencode, krpc};
