@@ -69,6 +69,12 @@ fn challenge() {
     replay("challenge", fuzzing::challenge);
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn client_answers() {
+    replay("client_answers", fuzzing::client_answers);
+}
+
 #[test]
 fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);
@@ -82,6 +88,12 @@ fn conversation() {
 #[test]
 fn record() {
     replay("record", fuzzing::record);
+}
+
+#[cfg(feature = "client")]
+#[test]
+fn srv_answer() {
+    replay("srv_answer", fuzzing::srv_answer);
 }
 
 /// Feeds each file of a corpus to its target, whole and cut short at every byte.

@@ -1,14 +1,21 @@
-//! Servers named only by domain are found, with a real DNS server: dnsmasq. It has port 53, and the program asks the resolver
-//! of `/etc/resolv.conf`, so this is tried in a network and mount namespace.
-#![cfg(all(target_os = "linux", feature = "client"))]
+//! Servers named only by domain are found, with a real DNS server (dnsmasq) and real TLS. They have ports 53 and 443, and the
+//! program asks the resolver of `/etc/resolv.conf`, so this is tried in a network and mount namespace.
+#![cfg(all(target_os = "linux", feature = "https"))]
 
+#[path = "support/certificates.rs"]
+mod certificates;
+#[path = "support/https.rs"]
+mod https;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use certificates::{Party, pem};
+use https::{response, serve_https};
 use support::{Server, TempFile, waypost};
 use waypost::client::failure::Failure;
 use waypost::client::lookup::{How, Located};
@@ -29,7 +36,20 @@ const GONE: &str = "127.0.0.55";
 /// The zone: what dnsmasq is told.
 const ZONE: &[&str] = &[
     "--host-record=srv.test,alias.test,name.test,refuse.test,127.0.0.2",
-    "--host-record=host.other.test,127.0.0.1",
+    "--host-record=host.other.test,one.test,127.0.0.1",
+    "--host-record=well.test,127.0.0.3",
+    "--host-record=two.test,127.0.0.4",
+    "--host-record=own.test,127.0.0.5",
+    "--host-record=gone.test,127.0.0.6",
+    "--host-record=front.other.test,127.0.0.7",
+    "--host-record=silent.test,127.0.0.8",
+    "--host-record=moved.test,127.0.0.9",
+    "--host-record=circle.test,127.0.0.10",
+    "--srv-host=_waypost._tcp.gone.test,host.other.test,8080",
+    "--srv-host=_waypost._tcp.secure.test,front.other.test,443",
+    "--srv-host=_waypost._tcp.wrong.test,front.other.test,443",
+    "--srv-host=_waypost._tcp.silent.test,host.other.test,8080",
+    "--srv-host=_waypost._tcp.circle.test,host.other.test,8080",
     "--srv-host=_waypost._tcp.srv.test,nowhere.other.test,8080,20,5",
     "--srv-host=_waypost._tcp.srv.test,host.other.test,8080,10,5",
     "--cname=_waypost._tcp.alias.test,_waypost._tcp.srv.test",
@@ -82,13 +102,124 @@ fn inside_of_a_namespace() {
     let announced = server.post("/announce", r#"{"id":"alice","endpoints":["tcp://:9000"]}"#);
     assert_eq!(announced.status, 200, "{}", announced.body);
 
+    let authority = authority();
+    by_well_known(&authority, &server);
+    by_an_empty_well_known(&authority, &server);
+    moved_and_missing(&authority, &server);
+    by_records_over_tls(&authority, &server);
+    beside_a_silent_host();
     by_records();
     by_name();
     by_a_long_answer();
     refused_by_its_zone();
-    by_the_command();
-    lied_to(&resolve_by);
-    with_dead_resolvers(&resolve_by);
+    by_the_command(&authority);
+    lied_to(resolve_by);
+    with_dead_resolvers(resolve_by);
+}
+
+/// A file at a web server names two servers, and is kept.
+fn by_well_known(authority: &Party, server: &Server) {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let document = r#"{"servers":[{"url":"https://two.test","priority":2},{"url":"http://one.test:8080","priority":1}]}"#;
+    let behind = server.http;
+    serve_https("127.0.0.3", (authority, "well.test"), behind, move |line| {
+        ASKED.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(line, "GET /.well-known/waypost HTTP/1.1");
+        Some(response("200 OK", "Cache-Control: max-age=600\r\n", document))
+    });
+    serve_https("127.0.0.4", (authority, "two.test"), behind, |_| None);
+    let reach = reach();
+    for _ in 0..3 {
+        let located = locate_by(&reach, "well.test").unwrap();
+        assert_eq!(located.how, How::WellKnown);
+        assert_eq!(shown(&located), ["1 http://one.test:8080", "2 https://two.test"]);
+        assert!(located.tried.is_empty());
+        for (target, _) in &located.targets {
+            let deadline = reach.clock().now().plus_ms(8000);
+            let answer = smol::block_on(reach.peers(target, &query(), deadline)).unwrap();
+            assert_eq!(answer.peers[0].id.as_deref(), Some("alice"), "{}", target.way);
+        }
+    }
+    assert_eq!(ASKED.load(Ordering::Relaxed), 1, "it is kept");
+    reach.forget("well.test");
+    locate_by(&reach, "well.test").unwrap();
+    assert_eq!(ASKED.load(Ordering::Relaxed), 2, "and forgotten");
+    assert_eq!(ids("well.test"), ["alice"]);
+}
+
+/// A server behind a proxy says that it serves its domain itself, and signs.
+fn by_an_empty_well_known(authority: &Party, server: &Server) {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    serve_https("127.0.0.5", (authority, "own.test"), server.http, |line| {
+        ASKED.fetch_add(usize::from(line.contains("/.well-known/")), Ordering::Relaxed);
+        None
+    });
+    let reach = reach();
+    for asked in 1..=2 {
+        let located = locate_by(&reach, "own.test").unwrap();
+        assert_eq!(
+            (located.how, shown(&located)),
+            (How::WellKnown, vec!["0 https://own.test pinned".into()])
+        );
+        assert_eq!(ASKED.load(Ordering::Relaxed), asked, "no-store is not kept");
+    }
+    assert_eq!(ids("own.test"), ["alice"]);
+}
+
+/// Redirects are followed but in no circle; where there is no file the records count.
+fn moved_and_missing(authority: &Party, server: &Server) {
+    let redirect =
+        |to: &'static str| move |_: &str| Some(response("302 Found", &format!("Location: {to}\r\n"), ""));
+    let to_well = redirect("https://well.test/.well-known/waypost");
+    serve_https("127.0.0.9", (authority, "moved.test"), server.http, to_well);
+    let located = locate("moved.test").unwrap();
+    assert_eq!(shown(&located), ["1 http://one.test:8080", "2 https://two.test"]);
+
+    let to_itself = redirect("https://circle.test/.well-known/waypost");
+    serve_https("127.0.0.10", (authority, "circle.test"), server.http, to_itself);
+    let located = locate("circle.test").unwrap();
+    assert_eq!((located.how, shown(&located).len()), (How::Srv, 1));
+    let why = located.tried[0].1.to_string();
+    assert!(why.ends_with("its redirects have no end"), "{why}");
+
+    let missing = |_: &str| Some(response("404 Not Found", "", ""));
+    serve_https("127.0.0.6", (authority, "gone.test"), server.http, missing);
+    let located = locate("gone.test").unwrap();
+    assert_eq!(shown(&located), ["0 http://gone.test:8080 via host.other.test:8080"]);
+    assert_eq!(located.tried, [(How::WellKnown, Failure::Status(404))]);
+    assert_eq!(ids("gone.test"), ["alice"]);
+}
+
+/// Records lead to a host of another name, whose certificate must be the domain's.
+fn by_records_over_tls(authority: &Party, server: &Server) {
+    serve_https("127.0.0.7", (authority, "secure.test"), server.http, |_| None);
+    let located = locate("secure.test").unwrap();
+    assert_eq!(shown(&located), ["0 https://secure.test via front.other.test:443"]);
+    assert!(matches!(located.tried[..], [(How::WellKnown, Failure::NoSuchHost(_))]), "{:?}", located.tried);
+    assert_eq!(ids("secure.test"), ["alice"]);
+    // The same host for another domain, in whose name it cannot speak, and that is not its own either.
+    assert_eq!(shown(&locate("wrong.test").unwrap()), ["0 https://wrong.test via front.other.test:443"]);
+    let said = peers("wrong.test").unwrap_err().to_string();
+    println!("peers of wrong.test: {said}");
+    assert!(said.contains("is for secure.test, not for wrong.test"), "{said}");
+}
+
+/// A host that takes connections and says nothing does not use up the time.
+fn beside_a_silent_host() {
+    let _silent = TcpListener::bind("127.0.0.8:443").unwrap();
+    let reach = reach();
+    let start = reach.clock().now();
+    let located = smol::block_on(reach.locate("silent.test", start.plus_ms(2000))).unwrap();
+    let took_ms = reach.clock().now().ms_since(start);
+    println!("silent.test: by {} after {took_ms} ms", located.how);
+    assert_eq!(shown(&located), ["0 http://silent.test:8080 via host.other.test:8080"]);
+    assert_eq!(located.tried, [(How::WellKnown, Failure::TimedOut)]);
+    assert!((1000..1900).contains(&took_ms), "half of the time: {took_ms}");
+    // That it is silent is remembered.
+    let start = reach.clock().now();
+    smol::block_on(reach.locate("silent.test", start.plus_ms(2000))).unwrap();
+    let took_ms = reach.clock().now().ms_since(start);
+    assert!(took_ms < 1000, "{took_ms}");
 }
 
 /// Nobody listens on port 443: the records are used, best first, whatever the host is called.
@@ -122,7 +253,11 @@ fn by_name() {
     assert_eq!(located.how, How::Name);
     assert!(matches!(located.tried[0].1, Failure::NoSuchHost(_)), "{:?}", located.tried);
     let asked = peers("missing.test");
-    assert!(matches!(asked, Err(Failure::NoSuchHost(_))), "{asked:?}");
+    let said = asked.unwrap_err().to_string();
+    assert!(
+        said.starts_with("nobody answers for this domain: /.well-known/waypost: its name cannot"),
+        "{said}"
+    );
 }
 
 /// More than fits a datagram, so it is asked for over TCP.
@@ -139,12 +274,15 @@ fn refused_by_its_zone() {
     assert_eq!(said, "its SRV record says that it offers no such service");
 }
 
-fn by_the_command() {
-    let command = ["discover", "--no-lan", "--no-exchange", "--json", "--server", "srv.test"];
-    let output = waypost().args(command).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    println!("$ waypost {}\n{said}", command.join(" "));
-    assert!(output.status.success() && said.contains("\"alice\""), "{said}");
+fn by_the_command(authority: &Party) {
+    let file = TempFile::new("ca.pem", &pem(&[authority.root()]));
+    for domain in ["srv.test", "well.test", "own.test", "secure.test"] {
+        let command = ["discover", "--no-lan", "--no-exchange", "--json", "--server", domain];
+        let output = waypost().env("SSL_CERT_FILE", file.path()).args(command).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        println!("$ waypost {}\n{said}", command.join(" "));
+        assert!(output.status.success() && said.contains("\"alice\""), "{said}");
+    }
 }
 
 /// Somebody answers before the resolver does, and does not know the identifier.
@@ -204,7 +342,10 @@ fn with_dead_resolvers(resolve_by: impl Fn(&[&str])) {
 
 /// What a domain leads to, for a program that knows nothing yet.
 fn locate(domain: &str) -> Result<Located, Failure> {
-    let reach = reach();
+    locate_by(&reach(), domain)
+}
+
+fn locate_by(reach: &Reach, domain: &str) -> Result<Located, Failure> {
     let located = smol::block_on(reach.locate(domain, reach.clock().now().plus_ms(8000)));
     println!("{domain}: {}", described(&located));
     located
@@ -217,14 +358,21 @@ fn ids(domain: &str) -> Vec<String> {
 
 fn peers(domain: &str) -> Result<Vec<String>, Failure> {
     let (reach, url) = (reach(), ServerUrl::parse(domain).unwrap());
-    let query =
-        PeersQuery { network: "pscryptochat".into(), limit: 50, transport: Vec::new(), exclude: None };
-    let answer = smol::block_on(servers::peers(&reach, &url, &query, reach.clock().now().plus_ms(8000)))?;
+    let answer = smol::block_on(servers::peers(&reach, &url, &query(), reach.clock().now().plus_ms(8000)))?;
     Ok(answer.peers.into_iter().filter_map(|peer| peer.id).collect())
 }
 
+fn authority() -> Party {
+    Party::new("Throw-away CA", 1)
+}
+
+fn query() -> PeersQuery {
+    PeersQuery { network: "pscryptochat".into(), limit: 50, transport: Vec::new(), exclude: None }
+}
+
+/// A program that trusts the authority of this test, and knows nothing yet.
 fn reach() -> Reach {
-    Reach::new(Clock::start(), &Seed([7; 32]))
+    Reach::new(Clock::start(), &Seed([7; 32])).trusting([authority().root()])
 }
 
 /// Each target as text: its priority and way, where that really leads, and whether it is pinned.

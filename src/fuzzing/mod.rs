@@ -4,17 +4,25 @@
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
 mod challenge;
+#[cfg(feature = "client")]
+mod client;
 mod conversation;
 mod dns;
 mod krpc;
 mod record;
+#[cfg(feature = "client")]
+mod srv;
 mod tracker;
 
 pub use challenge::challenge;
+#[cfg(feature = "client")]
+pub use client::client_answers;
 pub use conversation::conversation;
 pub use dns::{dns, mdns};
 pub use krpc::{bencode, krpc};
 pub use record::record;
+#[cfg(feature = "client")]
+pub use srv::srv_answer;
 pub use tracker::{http_tracker, stun, tracker};
 
 use core::net::{IpAddr, SocketAddr};

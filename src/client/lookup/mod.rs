@@ -278,6 +278,25 @@ impl Located {
         }
         Self { targets, how, tried }
     }
+
+    /// The ways to its servers, in the order in which they are to be tried.
+    pub fn ways(&self) -> Vec<Target> {
+        self.targets.iter().map(|(target, _)| target.clone()).collect()
+    }
+
+    /// The failure of its servers, made one of the whole look-up where nobody told of a server, and none is there.
+    pub fn explain(&self, failure: Failure) -> Failure {
+        let nobody = matches!(
+            failure,
+            Failure::NoSuchHost(_) | Failure::Unreachable(_) | Failure::Broken(_) | Failure::TimedOut
+        );
+        if self.how != How::Name || !nobody {
+            return failure;
+        }
+        let last = (How::Name, failure);
+        let tried = self.tried.iter().chain([&last]).map(|(how, failure)| format!("{how}: {failure}"));
+        Failure::Nowhere(tried.collect::<Vec<_>>().join("; "))
+    }
 }
 
 /// Where a server is that nobody told of.

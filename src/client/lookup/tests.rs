@@ -227,6 +227,20 @@ fn without_records_it_is_the_name() {
 }
 
 #[test]
+fn what_was_tried_is_told_where_nobody_is_there() {
+    let located = World::located(missing(), &[("example.com", Services::None)]).unwrap();
+    let refused = Failure::Unreachable("connection refused".into());
+    assert_eq!(
+        located.explain(refused.clone()).to_string(),
+        "nobody answers for this domain: /.well-known/waypost: it answers with HTTP status 404; SRV records: it has no SRV \
+         record of _waypost._tcp; the name itself: cannot connect: connection refused"
+    );
+    assert_eq!(located.explain(Failure::TooLong), Failure::TooLong, "somebody is there");
+    let named = World::located(document(&[("http://a.example", 1)], None), &[]).unwrap();
+    assert_eq!(named.explain(refused.clone()), refused);
+}
+
+#[test]
 fn a_zone_that_refuses_is_the_end() {
     assert_eq!(World::located(missing(), &[("example.com", Services::Refused)]), Err(REFUSED));
     // Not so where it is a server of the document that is refused.

@@ -9,6 +9,8 @@ mod domain;
 mod names;
 pub(super) mod race;
 mod redirect;
+#[cfg(feature = "https")]
+mod tls;
 mod web;
 
 use std::net::SocketAddr;
@@ -42,6 +44,8 @@ pub struct Reach {
     rng: Mutex<Rng>,
     resolver: Resolver,
     tokens: Mutex<Tokens>,
+    #[cfg(feature = "https")]
+    trust: tls::Trust,
     /// What was learnt of domains.
     domains: Mutex<Cache>,
 }
@@ -54,8 +58,17 @@ impl Reach {
             rng: Mutex::new(Rng::new(seed.key(PURPOSE))),
             resolver: Resolver::new(),
             tokens: Mutex::new(Tokens::default()),
+            #[cfg(feature = "https")]
+            trust: tls::Trust::default(),
             domains: Mutex::new(Cache::default()),
         }
+    }
+
+    /// The same, but trusting these CA certificates (X.509, in DER) over HTTPS, and not those of the system.
+    #[cfg(feature = "https")]
+    #[must_use]
+    pub fn trusting(self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { trust: tls::Trust::of(roots), ..self }
     }
 
     /// Its clock.
@@ -200,7 +213,8 @@ impl Reach {
         within(self.clock, deadline, self.resolver.look_up(host, port)).await
     }
 
-    /// Asks a peer for other peers, as a server is asked over UDP.
+    /// Asks a peer for other peers, as a server is asked over UDP, but in few bytes and twice at most unless it shows that it
+    /// hears: its address may be made up.
     ///
     /// # Errors
     /// [`Failure`]
@@ -210,7 +224,7 @@ impl Reach {
         query: &PeersQuery,
         deadline: Instant,
     ) -> Result<PeersAnswer, Failure> {
-        match self.ask_at(peer, Question::Peers(query), deadline).await? {
+        match self.ask_at(peer, Question::PeersOfStranger(query), deadline).await? {
             Answer::Peers(answer) => Ok(answer),
             _ => Err(OTHER_ANSWER),
         }
