@@ -6,6 +6,8 @@ mod completions;
 #[cfg(feature = "client")]
 mod discover;
 #[cfg(feature = "client")]
+mod doctor;
+#[cfg(feature = "client")]
 mod invite;
 #[cfg(feature = "client")]
 mod join;
@@ -58,6 +60,8 @@ enum Command {
     #[cfg(feature = "client")]
     Discover(discover::Discover),
     #[cfg(feature = "client")]
+    Doctor(doctor::Doctor),
+    #[cfg(feature = "client")]
     Invite(invite::InviteCommand),
     #[cfg(feature = "client")]
     Join(join::Join),
@@ -93,6 +97,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Doctor(doctor)), .. }) => doctor.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Invite(invite)), .. }) => invite.run(),
         #[cfg(feature = "client")]
@@ -139,7 +145,7 @@ fn budget_ms(seconds: &str) -> Result<u64, ConfigError> {
 fn ms_of(seconds: &str) -> Option<u64> {
     let (whole, part) = seconds.split_once('.').unwrap_or((seconds, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(part) || part.len() > 3 || seconds.len() == part.len().saturating_add(1) {
+    if !digits(whole) || !digits(part) || part.len() > 3 {
         return None;
     }
     let ms =

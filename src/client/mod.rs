@@ -35,7 +35,9 @@
 
 pub mod cache;
 pub mod config;
+pub mod date;
 pub mod discover;
+pub mod doctor;
 pub mod failure;
 pub mod http;
 pub mod invite;
