@@ -237,6 +237,33 @@ pub const MAX_DHT_ADDRESSES: usize = 2 * MAX_DHT_NODES;
 /// Least time between two questions to one node of `--dht-node`, in seconds.
 pub const DHT_NODE_PAUSE_S: u32 = 60;
 
+// ---- The LAN: DNS-SD over multicast DNS -------------------------------------------------------------------------
+
+/// Interfaces that are advertised on.
+pub const MAX_INTERFACES: usize = 8;
+/// Addresses of one interface, of both families.
+pub const MAX_INTERFACE_ADDRESSES: usize = 8;
+/// Longest packet read, in bytes (RFC 6762, section 17).
+pub const MAX_MDNS_PACKET_BYTES: usize = 9000;
+/// Longest packet sent, in bytes: passes every link in one piece. An advert with all its records has some 600.
+pub const MAX_MDNS_REPLY_BYTES: usize = 1232;
+/// Longest texts of an advert, each with its length byte, in bytes: a peer's id, and room to spare.
+pub const MAX_TEXTS_BYTES: usize = 160;
+/// Longest name of an instance without what renaming adds, in bytes.
+pub const MAX_INSTANCE_BYTES: usize = 48;
+/// Questions of one packet that are looked at.
+pub const MAX_MDNS_QUESTIONS: usize = 64;
+/// Records of one packet that are looked at.
+pub const MAX_MDNS_RECORDS: usize = 256;
+/// Answers to one asker alone on one link, a second: those who ask that much are not lost clients.
+pub const MDNS_UNICASTS_PER_S: u32 = 20;
+/// Lifetime of records that name a host or hold its addresses, in seconds (RFC 6762, section 10).
+pub const MDNS_HOST_TTL_S: u32 = 120;
+/// Lifetime of all others, in seconds: 75 minutes.
+pub const MDNS_OTHER_TTL_S: u32 = 4500;
+/// Longest lifetime that is told to those who take no part in multicast DNS, in seconds (RFC 6762, section 6.7).
+pub const MDNS_LEGACY_TTL_S: u32 = 10;
+
 // ---- Driver -----------------------------------------------------------------------------------------------------
 
 /// Time between two ticks, in milliseconds. All deadlines are this coarse, so that no read needs a timer of its own.

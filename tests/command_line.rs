@@ -108,6 +108,19 @@ fn a_taken_port_is_exit_code_1_and_named() {
 }
 
 #[test]
+fn loopback_is_no_lan() {
+    let mut command = waypost();
+    command.args(["serve", "--port=0", "--udp-port=0", "--bind=127.0.0.1", "--bind=127.0.0.2"]);
+    let banner = Server::spawn(command).banner.clone();
+    let nothing = "\nmdns       nothing to advertise: bound to loopback only\n";
+    assert!(banner.contains(if cfg!(feature = "mdns") {
+        nothing
+    } else {
+        "\nmdns       not in this build\n"
+    }));
+}
+
+#[test]
 fn the_banner_tells_what_the_server_is() {
     let server = Server::start(&["--network=chess", "--network=go"]);
     let value = |name: &str| {
@@ -115,7 +128,7 @@ fn the_banner_tells_what_the_server_is() {
         line.unwrap_or_else(|| panic!("no {name} in\n{}", server.banner))[name.len()..].trim()
     };
     assert_eq!(value("identity"), server.get("/peers?network=go").json("bootstrap_id").unwrap());
-    assert_eq!(value("mdns"), "not in this build");
+    assert_eq!(value("mdns"), if cfg!(feature = "mdns") { "off" } else { "not in this build" });
     assert!(value("capacity").ends_with("2 networks"));
     assert!(server.announced(" bytes fixed") < server.announced(" bytes\n"));
 }

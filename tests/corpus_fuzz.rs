@@ -55,6 +55,16 @@ fn stun() {
 }
 
 #[test]
+fn dns() {
+    replay("dns", fuzzing::dns);
+}
+
+#[test]
+fn mdns() {
+    replay("mdns", fuzzing::mdns);
+}
+
+#[test]
 fn challenge() {
     replay("challenge", fuzzing::challenge);
 }
@@ -72,6 +82,12 @@ fn conversation() {
 #[test]
 fn record() {
     replay("record", fuzzing::record);
+}
+
+#[cfg(feature = "client")]
+#[test]
+fn srv_answer() {
+    replay("srv_answer", fuzzing::srv_answer);
 }
 
 /// Feeds each file of a corpus to its target, whole and cut short at every byte.

@@ -72,7 +72,8 @@ impl Check {
     }
 }
 
-fn default_url() -> String {
+/// The server on this machine.
+pub(super) fn default_url() -> String {
     let port = std::env::var("PORT").ok().filter(|port| !port.is_empty());
     format!("http://127.0.0.1:{}", port.unwrap_or_else(|| DEFAULT_HTTP_PORT.to_string()))
 }

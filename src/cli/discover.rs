@@ -99,7 +99,7 @@ impl Discover {
             config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
         }
         if let Some(seconds) = &self.timeout {
-            config.budget_ms = super::budget_ms(seconds)?;
+            config.budget_ms = super::timeout_ms(seconds)?;
         }
         config.check()?;
         Ok(config)

@@ -74,7 +74,7 @@ impl Join {
     fn config(&self, invite: &Invite) -> Result<Config, ConfigError> {
         let mut config = Config::of_server(&invite.to_string())?;
         if let Some(seconds) = &self.timeout {
-            config.budget_ms = super::budget_ms(seconds)?;
+            config.budget_ms = super::timeout_ms(seconds)?;
         }
         if self.no_lan {
             config.lan_service = None;

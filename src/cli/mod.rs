@@ -1,5 +1,7 @@
 //! The commands of the program, one file each.
 
+#[cfg(feature = "client")]
+mod announce;
 mod check;
 #[cfg(feature = "client")]
 mod completions;
@@ -11,6 +13,8 @@ mod doctor;
 mod invite;
 #[cfg(feature = "client")]
 mod join;
+#[cfg(feature = "client")]
+mod peers;
 mod serve;
 #[cfg(feature = "client")]
 mod show;
@@ -56,6 +60,8 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     #[cfg(feature = "client")]
+    Announce(announce::Announce),
+    #[cfg(feature = "client")]
     Completions(completions::Completions),
     #[cfg(feature = "client")]
     Discover(discover::Discover),
@@ -65,6 +71,8 @@ enum Command {
     Invite(invite::InviteCommand),
     #[cfg(feature = "client")]
     Join(join::Join),
+    #[cfg(feature = "client")]
+    Peers(peers::Peers),
 }
 
 /// Commands of the client half.
@@ -94,6 +102,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Serve(serve)), .. }) => serve.run(),
         Ok(Waypost { command: Some(Command::Check(check)), .. }) => check.run(),
         #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Announce(announce)), .. }) => announce.run(),
+        #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
@@ -103,6 +113,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Invite(invite)), .. }) => invite.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Join(join)), .. }) => join.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Peers(peers)), .. }) => peers.run(),
         Ok(Waypost { command: None, .. }) => complain("no command; see waypost --help", Exit::Usage),
     }
 }
@@ -135,7 +147,7 @@ fn explain(early: &EarlyExit) -> Exit {
 
 /// The value of `--timeout` in milliseconds.
 #[cfg(feature = "client")]
-fn budget_ms(seconds: &str) -> Result<u64, ConfigError> {
+fn timeout_ms(seconds: &str) -> Result<u64, ConfigError> {
     let wrong = || ConfigError::of(format_args!("--timeout {}: must be 0.1 to 120 seconds", Quoted(seconds)));
     ms_of(seconds).filter(|ms| (BUDGET_RANGE_MS.0..=BUDGET_RANGE_MS.1).contains(ms)).ok_or_else(wrong)
 }
@@ -192,7 +204,7 @@ mod tests {
             ("1.2345", None),
             ("99999999999999999999", None),
         ] {
-            assert_eq!(budget_ms(text).ok(), ms, "{text}");
+            assert_eq!(timeout_ms(text).ok(), ms, "{text}");
         }
     }
 

@@ -10,15 +10,19 @@ use argh::{ArgsInfo, FromArgs};
 use super::{Exit, complain, say, warn};
 use crate::addr::CanonicalAddr;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::mdns::Advert;
+use crate::engine::{Engine, purpose};
 use crate::limits::{MAX_CONNECTIONS, SPARE_DESCRIPTORS};
 use crate::net::clock::Clock;
+use crate::net::lan::Shown;
 use crate::net::listen::Sockets;
+use crate::net::mdns::{self, Advertiser};
 use crate::net::memory::{self, MEMORY, Memory};
 use crate::net::signal::{EndSignals, Ending};
 use crate::net::supervisor::Supervisor;
 use crate::net::{Server, names, process, watchdog};
-use crate::wire::hex;
+use crate::rng::Seed;
+use crate::wire::{Full, hex};
 
 /// run a bootstrap server
 #[derive(FromArgs, ArgsInfo)]
@@ -71,7 +75,7 @@ pub(super) struct Serve {
     /// serve only this network (repeatable, at most 8; default any)
     #[argh(option, arg_name = "name")]
     network: Vec<String>,
-    /// DNS-SD service name (default pscryptochat); this build does not advertise
+    /// DNS-SD service name that is advertised on the LAN (default pscryptochat)
     #[argh(option, arg_name = "name")]
     service: Option<String>,
     /// do not advertise on the LAN
@@ -145,11 +149,12 @@ fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
 
     let mut memory = MEMORY.try_lock().map_err(|_| "another server runs in this process")?;
     let Memory { storage, connections } = &mut *memory;
-    let engine = RefCell::new(storage.engine(config.engine, &seed));
+    let engine = RefCell::new(storage.engine(std::mem::take(&mut config.engine), &seed));
     for &ip in &config.bind {
         engine.borrow_mut().settle_address(CanonicalAddr::new(ip));
     }
-    let description = description(&sockets, &engine.borrow(), clock);
+    let (advertiser, advert) = advertise(&config, &sockets, &engine.borrow(), &seed, clock);
+    let description = description(&sockets, &engine.borrow(), &advert, clock);
     say(description.map_err(|error| format!("a socket has no address: {error}"))?.trim_end());
     let supervisor = Supervisor::open(|name| std::env::var_os(name)).unwrap_or_else(|error| {
         warn(format_args!("NOTIFY_SOCKET cannot be told anything: {error}"));
@@ -158,8 +163,49 @@ fn serve(mut config: Config, clock: Clock) -> Result<Ending, String> {
     if let Err(error) = watchdog::start() {
         warn(format_args!("no watchdog, should the server hang: {error}"));
     }
-    let server = Server { sockets, engine: &engine, connections, clock, supervisor };
+    let server = Server { sockets, engine: &engine, connections, clock, advertiser, supervisor };
     smol::block_on(server.run(signals.next())).map_err(|error| format!("cannot serve: {error}"))
+}
+
+/// Opens the advert on the LAN, and says what becomes of it. The server starts without one: it is of use without.
+fn advertise(
+    config: &Config,
+    sockets: &Sockets,
+    engine: &Engine<'_>,
+    seed: &Seed,
+    clock: Clock,
+) -> (Option<Advertiser>, String) {
+    let shown = Shown::bound(&config.bind);
+    if !mdns::IS_THERE {
+        return (None, "not in this build".into());
+    } else if !config.mdns {
+        return (None, "off".into());
+    } else if !shown.is_anything() {
+        return (None, "nothing to advertise: bound to loopback only".into());
+    }
+    let http = sockets.tcp.first().and_then(|socket| socket.local_addr().ok());
+    let udp = sockets.udp.first().and_then(|socket| socket.local_addr().ok());
+    let port = http.map_or(0, |addr| addr.port());
+    let opened = Advert::server(&config.service, &engine.bootstrap_id(), port, udp.map(|addr| addr.port()))
+        .map_err(|Full| io::ErrorKind::InvalidInput.into())
+        .and_then(|advert| Advertiser::open(advert, shown, seed.key(purpose::MDNS), clock));
+    match opened {
+        Ok(advertiser) => {
+            if !advertiser.has_lan() {
+                warn("there is no LAN to advertise on yet; --no-mdns says that none is wanted");
+            }
+            let advert = advertiser.to_string();
+            (Some(advertiser), advert)
+        }
+        Err(error) => {
+            let cause = match error.kind() {
+                io::ErrorKind::AddrInUse => "a program has port 5353 that does not share it".into(),
+                _ => error.to_string(),
+            };
+            warn(format_args!("not advertised on the LAN: {cause}"));
+            (None, format!("none: {cause}"))
+        }
+    }
 }
 
 /// Finds the addresses of the nodes to join, one of each family. The server starts without those that have none: it is of
@@ -190,7 +236,7 @@ fn check_descriptors() {
 }
 
 /// What the server is: a fact a line, `ready` last.
-fn description(sockets: &Sockets, engine: &Engine<'_>, clock: Clock) -> io::Result<String> {
+fn description(sockets: &Sockets, engine: &Engine<'_>, advert: &str, clock: Clock) -> io::Result<String> {
     let mut text = String::new();
     let mut put = |line: fmt::Arguments<'_>| {
         // A string takes everything.
@@ -218,7 +264,7 @@ fn description(sockets: &Sockets, engine: &Engine<'_>, clock: Clock) -> io::Resu
         _ => format!("{networks} networks"),
     };
     put(format_args!("capacity   {peers} peers, {MAX_CONNECTIONS} connections, {networks}"));
-    put(format_args!("mdns       not in this build"));
+    put(format_args!("mdns       {advert}"));
     let (fixed, ceiling) = (memory::FIXED_BYTES, memory::CEILING_BYTES);
     put(format_args!("memory     {fixed} bytes fixed, resident at most {ceiling} bytes"));
     put(format_args!("ready      in {} ms", clock.now().as_ms()));

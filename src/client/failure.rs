@@ -37,6 +37,8 @@ pub enum Failure {
     WrongIdentity(&'static str),
     /// The work it asks for is more than we do.
     Work(super::pow::Unsolved),
+    /// Nobody answers for a domain: what was tried, and why it failed.
+    Nowhere(String),
     /// It cannot be asked that way: why.
     Unsupported(&'static str),
 }
@@ -81,6 +83,7 @@ impl fmt::Display for Failure {
             }
             Self::WrongIdentity(why) => write!(f, "it is not the server that was meant: {why}"),
             Self::Work(unsolved) => unsolved.fmt(f),
+            Self::Nowhere(tried) => write!(f, "nobody answers for this domain: {tried}"),
             Self::Unsupported(why) => f.write_str(why),
         }
     }

@@ -137,7 +137,7 @@ impl Reader {
     pub fn end(self) -> Result<Response, Failure> {
         match self.framing {
             Some(Framing::Close) => Ok(self.response),
-            _ => Err(Failure::Broken("the server closed it before its answer was whole".into())),
+            _ => Err(cut_short()),
         }
     }
 
@@ -236,6 +236,11 @@ impl Reader {
         };
         Ok(whole.then(|| std::mem::take(&mut self.response)))
     }
+}
+
+/// The connection ended in the middle of a response.
+pub(super) fn cut_short() -> Failure {
+    Failure::Broken("the server closed it before its answer was whole".into())
 }
 
 /// What the head says about the length of the body.

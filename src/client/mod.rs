@@ -33,6 +33,7 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
 
+pub mod announcer;
 pub mod cache;
 pub mod config;
 pub mod date;
@@ -42,6 +43,8 @@ pub mod failure;
 pub mod http;
 pub mod invite;
 mod json;
+pub mod lan;
+pub mod lookup;
 pub mod message;
 pub mod plan;
 pub mod pool;

@@ -21,10 +21,7 @@ pub async fn targets(reach: &Reach, url: &ServerUrl, deadline: Instant) -> Resul
             let target = |way| Target { way, via: None, pin: invite.bootstrap_id };
             Ok(invite.ways.iter().cloned().map(target).collect())
         }
-        ServerUrl::Domain(domain) => {
-            let _ = (domain, reach, deadline);
-            Err(Failure::Unsupported("this build looks up no domains"))
-        }
+        ServerUrl::Domain(domain) => Ok(reach.locate(domain, deadline).await?.ways()),
     }
 }
 
@@ -38,7 +35,24 @@ pub async fn peers(
     query: &PeersQuery,
     deadline: Instant,
 ) -> Result<PeersAnswer, Failure> {
-    let targets = targets(reach, url, deadline).await?;
+    let ServerUrl::Domain(domain) = url else {
+        return first_that_tells(reach, targets(reach, url, deadline).await?, query, deadline).await;
+    };
+    let located = reach.locate(domain, deadline).await?;
+    let answer = first_that_tells(reach, located.ways(), query, deadline).await;
+    if let Err(Failure::WrongIdentity(_)) = answer {
+        // What was learnt of it may be out of date.
+        reach.forget(domain);
+    }
+    answer.map_err(|failure| located.explain(failure))
+}
+
+async fn first_that_tells(
+    reach: &Reach,
+    targets: Vec<Target>,
+    query: &PeersQuery,
+    deadline: Instant,
+) -> Result<PeersAnswer, Failure> {
     let mut left = u64::try_from(targets.len()).unwrap_or(u64::MAX);
     let mut result = Err(Failure::Unsupported("there is no way to it"));
     for target in targets {

@@ -23,11 +23,13 @@ pub const TOKEN_LIFE_MS: u64 = 300_000;
 pub const FIRST_PAUSE_MS: u64 = 400;
 /// The longest such time, in milliseconds.
 const LONGEST_PAUSE_MS: u64 = 6_400;
+/// How often a stranger is asked that has not shown yet that it hears.
+const ASKED_OF_STRANGER: u8 = 2;
 /// Tokens that one dialogue takes up: a server that gives a new one each time gets no further.
 const MAX_TOKENS: u8 = 3;
 /// Longest token that is kept, in bytes: those of servers have 11.
 const MAX_TOKEN_BYTES: usize = 64;
-/// Every question has so many bytes at least, so that a token, or a whole pong, fits the answer to an address not proved.
+/// Other questions have so many bytes at least, so that a token, or a whole pong, fits the answer to an address not proved.
 const LEAST_BYTES: usize = 192;
 /// The first question for peers has so many: what an answer may have.
 const PADDED_BYTES: usize = crate::limits::MAX_UDP_REPLY_BYTES;
@@ -37,6 +39,9 @@ const PADDED_BYTES: usize = crate::limits::MAX_UDP_REPLY_BYTES;
 pub enum Question<'q> {
     /// Who is there?
     Peers(&'q PeersQuery),
+    /// The same, of somebody whose address others have told us, and might have made up: it is asked in few bytes, and twice at
+    /// most unless it shows that it hears, so that nobody can aim us at a victim.
+    PeersOfStranger(&'q PeersQuery),
     /// Here I am.
     Announce(&'q Announce),
     /// I go.
@@ -48,7 +53,7 @@ pub enum Question<'q> {
 /// What is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// To [`Question::Peers`].
+    /// To [`Question::Peers`] and [`Question::PeersOfStranger`].
     Peers(PeersAnswer),
     /// To [`Question::Announce`].
     Announce(AnnounceAnswer),
@@ -67,6 +72,8 @@ pub struct Dialogue<'q> {
     id: String,
     token: Option<String>,
     tokens_taken: u8,
+    /// How often it has been sent, up to 255.
+    sent: u8,
     send_at: Instant,
     pause_ms: u64,
     deadline: Instant,
@@ -85,7 +92,7 @@ impl<'q> Dialogue<'q> {
     ) -> Self {
         let id = rng.next_u64().to_be_bytes().into_iter().flat_map(hex::encode).map(char::from).collect();
         let pause_ms = FIRST_PAUSE_MS;
-        Self { question, server, id, token, tokens_taken: 0, send_at: now, pause_ms, deadline }
+        Self { question, server, id, token, tokens_taken: 0, sent: 0, send_at: now, pause_ms, deadline }
     }
 
     /// The datagram to send now, if it is time for one.
@@ -93,12 +100,18 @@ impl<'q> Dialogue<'q> {
         if now < self.send_at || self.is_over(now) {
             return None;
         }
-        self.send_at = now.plus_ms(self.pause_ms);
+        self.sent = self.sent.saturating_add(1);
+        let is_stranger = matches!(self.question, Question::PeersOfStranger(_)) && self.tokens_taken == 0;
+        self.send_at = match self.sent {
+            ASKED_OF_STRANGER.. if is_stranger => self.deadline,
+            _ => now.plus_ms(self.pause_ms),
+        };
         self.pause_ms = self.pause_ms.saturating_mul(2).min(LONGEST_PAUSE_MS);
         let (id, token) = (self.id.as_str(), self.token.as_deref().unwrap_or_default());
         let (text, least) = match self.question {
             Question::Peers(query) if token.is_empty() => (query.datagram(id, token), PADDED_BYTES),
-            Question::Peers(query) => (query.datagram(id, token), LEAST_BYTES),
+            // Longer than a token's answer as it is; padded, it would be answered with as few peers as fit.
+            Question::Peers(query) | Question::PeersOfStranger(query) => (query.datagram(id, token), 0),
             Question::Announce(announce) => (announce.datagram(id, token), LEAST_BYTES),
             Question::Leave(leave) => (leave.datagram(id, token), LEAST_BYTES),
             Question::Ping => (Pong::datagram(id), LEAST_BYTES),
@@ -146,7 +159,7 @@ impl<'q> Dialogue<'q> {
                 None
             }
             (_, "error") => Some(message::refusal(&document, None).and(Err(NO_WORD))),
-            (Question::Peers(_), "peers") => {
+            (Question::Peers(_) | Question::PeersOfStranger(_), "peers") => {
                 self.token = given.map(Into::into).or(self.token.take());
                 Some(PeersAnswer::parse_datagram(datagram).map(|answer| {
                     Answer::Peers(PeersAnswer { from: Some(from.ip().to_canonical()), ..answer })
@@ -194,6 +207,9 @@ mod tests {
     use crate::rng::HashKey;
     use crate::wire::json::{MessageKind, UdpMessage};
 
+    /// Bytes of an answer with a token.
+    const LEAST_TOKEN_BYTES: usize =
+        r#"{"type":"token","id":"0123456789abcdef","token":"0123456789a"}"#.len();
     const SERVER: &str = "192.0.2.1:6881";
 
     fn server() -> SocketAddr {
@@ -250,8 +266,32 @@ mod tests {
         let read = UdpMessage::parse(first.as_bytes()).unwrap();
         assert!(read.padded && read.kind == MessageKind::FindPeers && read.id.len() == 16);
         let known = dialogue(Question::Peers(&query), Some("TOKENTOKENT")).poll_transmit(at(0)).unwrap();
-        assert_eq!(known.len(), LEAST_BYTES);
+        assert!((LEAST_TOKEN_BYTES..LEAST_BYTES).contains(&known.len()), "{known}");
         assert_eq!(UdpMessage::parse(known.as_bytes()).unwrap().token, Some("TOKENTOKENT"));
+    }
+
+    #[test]
+    fn a_stranger_is_not_flooded() {
+        let query = query();
+        let all = |dialogue: &mut Dialogue<'_>, from: u64| {
+            let sent: Vec<String> = (from..5_000).filter_map(|ms| dialogue.poll_transmit(at(ms))).collect();
+            assert!(
+                sent.iter().all(|text| (LEAST_TOKEN_BYTES..LEAST_BYTES).contains(&text.len())),
+                "{sent:?}"
+            );
+            sent.len()
+        };
+        let mut silent = dialogue(Question::PeersOfStranger(&query), None);
+        assert_eq!(all(&mut silent, 0), 2);
+        assert_eq!(silent.poll_timeout(), at(5_000), "and is waited for");
+        let mut known = dialogue(Question::PeersOfStranger(&query), Some("OLD"));
+        assert_eq!(all(&mut known, 0), 2);
+        let mut heard = dialogue(Question::PeersOfStranger(&query), None);
+        assert!(heard.poll_transmit(at(0)).is_some());
+        answer(&mut heard, "token", r#","token":"A""#);
+        assert_eq!(all(&mut heard, 1), 4, "it hears");
+        let peers = answer(&mut heard, "peers", r#","peers":["192.0.2.7:1"]"#);
+        assert!(matches!(peers, Some(Ok(Answer::Peers(answer))) if answer.peers.len() == 1));
     }
 
     #[test]

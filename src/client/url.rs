@@ -7,7 +7,7 @@ use super::invite::Invite;
 use crate::endpoint::is_host_name;
 
 /// Longest host name (RFC 1035 section 2.3.4), in bytes.
-const MAX_HOST_BYTES: usize = 253;
+pub(super) const MAX_HOST_BYTES: usize = 253;
 /// The port of `http://` without one (RFC 9110 section 4.2.1).
 const HTTP_PORT: u16 = 80;
 /// The port of `https://` without one.

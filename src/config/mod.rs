@@ -18,12 +18,17 @@ use crate::engine::Settings;
 use crate::limits::{DEFAULT_TTL_S, MAX_BIND_ADDRESSES, MAX_DHT_NODES};
 use crate::quoted::Quoted;
 
+#[cfg(feature = "client")]
+pub(crate) use settings::identity;
 pub use settings::{SETTINGS, Setting};
 
 /// Default of `--port`.
 pub const DEFAULT_HTTP_PORT: u16 = 8080;
 /// Default of `--udp-port`: where BitTorrent clients look first.
 pub const DEFAULT_UDP_PORT: u16 = 6881;
+
+/// Default of `--service`.
+pub const DEFAULT_SERVICE: &str = "pscryptochat";
 
 /// A complete, valid configuration of `waypost serve`.
 #[derive(Clone, Debug)]
@@ -36,6 +41,10 @@ pub struct Config {
     pub bind: Vec<IpAddr, MAX_BIND_ADDRESSES>,
     /// Nodes of a wider DHT to join, as `host:port`.
     pub dht_nodes: Vec<String, MAX_DHT_NODES>,
+    /// DNS-SD service name, without underscore, for the advert on the LAN.
+    pub service: String,
+    /// Whether there is one.
+    pub mdns: bool,
     /// What the engine has to know.
     pub engine: Settings,
     /// The life of a peer that asks for none, and who chose it. Whether it is below the longest life is only known in
@@ -68,6 +77,8 @@ impl Default for Config {
             udp_port: Some(DEFAULT_UDP_PORT),
             bind: Vec::new(),
             dht_nodes: Vec::new(),
+            service: DEFAULT_SERVICE.into(),
+            mdns: true,
             engine: Settings::default(),
             peer_ttl: None,
         }

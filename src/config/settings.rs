@@ -75,9 +75,8 @@ pub static SETTINGS: [Setting; 18] = [
     Setting { name: "trusted-proxy", kind: Kind::List(trusted_proxy, |c| c.engine.trusted_proxies.clear()) },
     Setting { name: "dht-node", kind: Kind::List(dht_node, |c| c.dht_nodes.clear()) },
     Setting { name: "network", kind: Kind::List(network, |c| c.engine.networks.clear()) },
-    Setting { name: "service", kind: Kind::One(|_, text| service(text)) },
-    // Accepted for what it says: this build does not advertise at all.
-    Setting { name: "no-mdns", kind: Kind::Switch(|_, _| ()) },
+    Setting { name: "service", kind: Kind::One(|c, text| service(text).map(|()| c.service = text.into())) },
+    Setting { name: "no-mdns", kind: Kind::Switch(|c, off| c.mdns = !off) },
     Setting { name: "stable-samples", kind: Kind::Switch(|c, on| c.engine.stable_samples = on) },
     Setting {
         name: "identity",
@@ -176,7 +175,10 @@ fn pow(text: &str) -> Result<Pricing, Problem> {
 }
 
 /// The secret in the file at `path`: 32 bytes, or 64 hex digits and perhaps a line end.
-fn identity(path: &str) -> Result<Secret, Problem> {
+///
+/// # Errors
+/// Why there is none; reads on after the path.
+pub(crate) fn identity(path: &str) -> Result<Secret, Problem> {
     let mut bytes = std::vec::Vec::new();
     // A longer file is none, and is not read to its end: it may have none.
     let read = File::open(path).and_then(|file| file.take(128).read_to_end(&mut bytes));

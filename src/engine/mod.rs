@@ -43,6 +43,7 @@ pub mod http;
 pub mod identity;
 pub mod intake;
 mod krpc;
+pub mod mdns;
 pub mod peers;
 pub mod pow;
 pub mod ratelimit;
@@ -83,7 +84,7 @@ use stats::{Kind, Stats};
 use token::Minter;
 
 /// Purposes of the keys derived from the seed. A number, once used, is never given to another purpose.
-mod purpose {
+pub(crate) mod purpose {
     pub(super) const SAMPLING: u8 = 1;
     pub(super) const TOKENS: u8 = 2;
     pub(super) const TABLE: u8 = 3;
@@ -92,6 +93,7 @@ mod purpose {
     pub(super) const STABLE_SAMPLES: u8 = 6;
     pub(super) const DHT: u8 = 7;
     pub(super) const CHALLENGES: u8 = 8;
+    pub(crate) const MDNS: u8 = 9;
 }
 
 /// All the memory of an engine: `PEERS` places in the table and sketches of `CELLS` cells a row. All zero when new, so

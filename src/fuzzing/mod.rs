@@ -5,14 +5,20 @@
 
 mod challenge;
 mod conversation;
+mod dns;
 mod krpc;
 mod record;
+#[cfg(feature = "client")]
+mod srv;
 mod tracker;
 
 pub use challenge::challenge;
 pub use conversation::conversation;
+pub use dns::{dns, mdns};
 pub use krpc::{bencode, krpc};
 pub use record::record;
+#[cfg(feature = "client")]
+pub use srv::srv_answer;
 pub use tracker::{http_tracker, stun, tracker};
 
 use core::net::{IpAddr, SocketAddr};

@@ -17,9 +17,9 @@ const FREE_PORT_TRIES: usize = 16;
 
 /// Children of a program that embeds the server must not inherit its sockets.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-const SOCKET_FLAGS: SocketFlags = SocketFlags::CLOEXEC;
+pub(super) const SOCKET_FLAGS: SocketFlags = SocketFlags::CLOEXEC;
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-const SOCKET_FLAGS: SocketFlags = SocketFlags::empty();
+pub(super) const SOCKET_FLAGS: SocketFlags = SocketFlags::empty();
 
 /// Bound sockets, not yet blocking or non-blocking in any particular way.
 #[derive(Default)]

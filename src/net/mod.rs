@@ -16,7 +16,13 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod clock;
+pub mod lan;
 pub mod listen;
+#[cfg(feature = "mdns")]
+pub mod mdns;
+#[cfg(not(feature = "mdns"))]
+#[path = "no_mdns.rs"]
+pub mod mdns;
 pub mod memory;
 pub mod names;
 mod places;
@@ -44,6 +50,7 @@ use crate::limits::{FINISH_MS, TICK_MS};
 use crate::time::Instant;
 use clock::Clock;
 use listen::Sockets;
+use mdns::Advertiser;
 use places::Places;
 use process::ResidentMemory;
 use supervisor::Supervisor;
@@ -58,6 +65,8 @@ pub struct Server<'s, 'e> {
     pub connections: &'s mut [Connection],
     /// Its clock, which was started with the engine.
     pub clock: Clock,
+    /// Its advert on the LAN, if it has one.
+    pub advertiser: Option<Advertiser>,
     /// Who hears how it goes.
     pub supervisor: Supervisor,
 }
@@ -69,9 +78,10 @@ impl Server<'_, '_> {
     /// # Errors
     /// The system does not let a socket be waited for.
     pub async fn run<T>(self, stop: impl Future<Output = T>) -> io::Result<T> {
-        let Self { sockets, engine, connections, clock, supervisor } = self;
+        let Self { sockets, engine, connections, clock, advertiser, supervisor } = self;
         let supervisor = RefCell::new(supervisor);
         let places = Places::new(connections.len());
+        let advertiser = advertiser.as_ref();
         let executor = LocalExecutor::new();
         // The same sockets once more, for what the engine sends of its own accord.
         let senders = sockets.udp.iter().map(UdpSocket::try_clone).collect::<io::Result<Vec<_>>>()?;
@@ -82,6 +92,9 @@ impl Server<'_, '_> {
         }
         for socket in sockets.udp {
             doors.push(start(&executor, udp::answer(Async::new(socket)?, engine, clock)));
+        }
+        if let Some(advertiser) = advertiser {
+            start(&executor, advertiser.run(clock)).detach();
         }
         // Places are used in order, so their tasks can wait in order to be made: a quiet server has few.
         let staff = async {
@@ -96,6 +109,9 @@ impl Server<'_, '_> {
             let ending = stop.await;
             supervisor.borrow().stopping();
             drop(doors);
+            if let Some(advertiser) = advertiser {
+                advertiser.say_goodbye(clock);
+            }
             places.stop();
             or(places.all_free(), async {
                 Timer::after(Duration::from_millis(FINISH_MS)).await;
@@ -169,6 +185,7 @@ mod tests {
             engine: &engine,
             connections: &mut connections,
             clock: Clock::start(),
+            advertiser: None,
             supervisor: Supervisor::default(),
         };
         smol::block_on(server.run(client(http, udp))).unwrap()

@@ -20,6 +20,7 @@
 
 pub mod base64url;
 pub mod bencode;
+pub mod dns;
 pub mod hex;
 pub mod http;
 pub mod json;

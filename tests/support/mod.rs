@@ -83,18 +83,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on free ports, without limits on requests, and with `flags`.
+    /// Starts a server on free ports, without limits on requests and an advert on the LAN, and with `flags`.
     pub fn start(flags: &[&str]) -> Self {
         let mut command = waypost();
-        command.args(["serve", "--port=0", "--udp-port=auto", "--rate-limit=0", "--announce-limit=0"]);
+        let free = ["--port=0", "--udp-port=auto", "--rate-limit=0", "--announce-limit=0", "--no-mdns"];
+        command.arg("serve").args(free);
         command.args(flags);
         Self::spawn(command)
     }
 
-    /// Starts a server with these flags only.
+    /// Starts a server with these flags only, and no advert on the LAN.
     pub fn start_bare(flags: &[&str]) -> Self {
         let mut command = waypost();
-        command.arg("serve").args(flags);
+        command.arg("serve").args(flags).env("NO_MDNS", "1");
         Self::spawn(command)
     }
 

@@ -150,7 +150,7 @@ impl Reach {
 }
 
 /// A socket that hears `server` only, and hears that nobody is there.
-async fn connected(server: SocketAddr) -> Result<Async<UdpSocket>, Failure> {
+pub(super) async fn connected(server: SocketAddr) -> Result<Async<UdpSocket>, Failure> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = Async::<UdpSocket>::bind((any, 0)).map_err(|error| Failure::of_io(&error))?;

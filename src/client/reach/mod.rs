@@ -4,9 +4,13 @@
 //! answer or why there is none. Futures may be dropped at any time; what they had open is closed then.
 
 mod datagrams;
+mod dns;
+mod domain;
 mod names;
 pub(super) mod race;
 mod redirect;
+#[cfg(feature = "https")]
+mod tls;
 mod web;
 
 use std::net::SocketAddr;
@@ -14,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::failure::Failure;
 use super::http::{self, Caching, Response};
+use super::lookup::Cache;
 use super::message::{Announce, AnnounceAnswer, Health, Leave, PeersAnswer, PeersQuery, Pong, WellKnown};
 use super::udp::{Answer, Question};
 use super::url::{Scheme, Target};
@@ -39,6 +44,10 @@ pub struct Reach {
     rng: Mutex<Rng>,
     resolver: Resolver,
     tokens: Mutex<Tokens>,
+    #[cfg(feature = "https")]
+    trust: tls::Trust,
+    /// What was learnt of domains.
+    domains: Mutex<Cache>,
 }
 
 impl Reach {
@@ -49,7 +58,17 @@ impl Reach {
             rng: Mutex::new(Rng::new(seed.key(PURPOSE))),
             resolver: Resolver::new(),
             tokens: Mutex::new(Tokens::default()),
+            #[cfg(feature = "https")]
+            trust: tls::Trust::default(),
+            domains: Mutex::new(Cache::default()),
         }
+    }
+
+    /// The same, but trusting these CA certificates (X.509, in DER) over HTTPS, and not those of the system.
+    #[cfg(feature = "https")]
+    #[must_use]
+    pub fn trusting(self, roots: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self { trust: tls::Trust::of(roots), ..self }
     }
 
     /// Its clock.
@@ -194,7 +213,8 @@ impl Reach {
         within(self.clock, deadline, self.resolver.look_up(host, port)).await
     }
 
-    /// Asks a peer for other peers, as a server is asked over UDP.
+    /// Asks a peer for other peers, as a server is asked over UDP, but in few bytes and twice at most unless it shows that it
+    /// hears: its address may be made up.
     ///
     /// # Errors
     /// [`Failure`]
@@ -204,7 +224,7 @@ impl Reach {
         query: &PeersQuery,
         deadline: Instant,
     ) -> Result<PeersAnswer, Failure> {
-        match self.ask_at(peer, Question::Peers(query), deadline).await? {
+        match self.ask_at(peer, Question::PeersOfStranger(query), deadline).await? {
             Answer::Peers(answer) => Ok(answer),
             _ => Err(OTHER_ANSWER),
         }
@@ -311,5 +331,6 @@ mod tests {
         is_send(reach.ping(&to, Instant::START));
         is_send(reach.stun(&to, Instant::START));
         is_send(reach.well_known(&to, Instant::START));
+        is_send(reach.locate("a.example", Instant::START));
     }
 }

@@ -1,5 +1,6 @@
 //! One request over HTTP, on a connection of its own.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use async_io::Async;
@@ -8,7 +9,7 @@ use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use super::Reach;
 use super::race::{first_of, within};
 use crate::client::failure::Failure;
-use crate::client::http::{Reader, Response};
+use crate::client::http::{Reader, Response, cut_short};
 use crate::client::json::Document;
 use crate::client::message::refusal;
 use crate::client::url::{Scheme, Target};
@@ -25,21 +26,24 @@ impl Reach {
         request: Vec<u8>,
         deadline: Instant,
     ) -> Result<(Response, IpAddr), Failure> {
+        if to.way.scheme == Scheme::Udp {
+            return Err(Failure::Unsupported("udp:// servers do not speak HTTP"));
+        }
         within(self.clock, deadline, async {
             let (host, port) = to.door();
             let addresses = self.resolver.look_up(host, port).await?;
             let (stream, address) = first_of(&addresses, connect).await?;
             let from = address.ip().to_canonical();
             let response = match to.way.scheme {
-                Scheme::Http => converse(stream, &request).await?,
                 Scheme::Https => self.converse_over_tls(stream, &to.way.host, &request).await?,
-                Scheme::Udp => return Err(Failure::Unsupported("udp:// servers do not speak HTTP")),
+                _ => converse(stream, &request).await?,
             };
             Ok((response, from))
         })
         .await
     }
 
+    #[cfg(not(feature = "https"))]
     async fn converse_over_tls(&self, _: Async<TcpStream>, _: &str, _: &[u8]) -> Result<Response, Failure> {
         Err(Failure::Unsupported("this build does not speak https://"))
     }
@@ -60,10 +64,13 @@ pub(super) async fn converse(
     let mut reader = Reader::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
-        let read = stream.read(&mut chunk).await.map_err(|error| Failure::of_io(&error))?;
-        if read == 0 {
-            return reader.end();
-        }
+        let read = match stream.read(&mut chunk).await {
+            Ok(0) => return reader.end(),
+            Ok(read) => read,
+            // TLS tells an end from a connection that was cut (RFC 8446 section 6.1).
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(cut_short()),
+            Err(error) => return Err(Failure::of_io(&error)),
+        };
         if let Some(response) = reader.feed(chunk.get(..read).unwrap_or_default())? {
             return Ok(response);
         }
