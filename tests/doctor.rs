@@ -20,7 +20,8 @@ struct Finding {
 
 /// What `doctor` finds. It ends with 1 if anything failed, else with 0.
 fn examined(mut command: Command) -> Vec<Finding> {
-    let Output { status, stdout, stderr } = command.args(["--json", "--timeout", "2"]).output().unwrap();
+    let Output { status, stdout, stderr } =
+        command.args(["--json", "--timeout=2", "--no-lan"]).output().unwrap();
     let list = String::from_utf8(stdout).unwrap();
     assert!(stderr.is_empty() && list.starts_with('['), "{list} {}", String::from_utf8_lossy(&stderr));
     let findings: Vec<Finding> = elements(list.trim_end())
@@ -89,7 +90,7 @@ fn a_server_that_is_well_has_nothing_but_ok() {
     assert!(server.banner.contains(id) && rest == ", the same everywhere", "{identity:?}");
     assert!(of(&findings, "address")[0].text.ends_with("127.0.0.1 (by HTTP, STUN, UDP)"), "{findings:?}");
 
-    let spoken = local(http, udp).args(["--timeout=2"]).output().unwrap();
+    let spoken = local(http, udp).args(["--timeout=2", "--no-lan"]).output().unwrap();
     let lines = String::from_utf8(spoken.stdout).unwrap();
     let line = format!("ok    http      http://localhost:{http} at 127.0.0.1 (IPv4): healthy, 0 peers, up ");
     assert!(lines.lines().any(|said| said.starts_with(&line)), "{lines}");
@@ -97,7 +98,7 @@ fn a_server_that_is_well_has_nothing_but_ok() {
 
 #[test]
 fn udp_that_is_off_is_told() {
-    let server = Server::start_bare(&["--port=0", "--udp-port=0"]);
+    let server = Server::start_bare(&["--port=0", "--udp-port=0", "--no-mdns"]);
     let findings = examined(local(server.http.port(), dead_port()));
     for udp in of(&findings, "udp") {
         assert_eq!(udp.verdict, "fail", "{udp:?}");
@@ -122,7 +123,7 @@ fn a_server_that_does_not_run_is_told() {
 
 #[test]
 fn udp_that_gets_lost_is_told_from_udp_that_is_off() {
-    let server = Server::start_bare(&["--port=0", "--udp-port=0"]);
+    let server = Server::start_bare(&["--port=0", "--udp-port=0", "--no-mdns"]);
     // As a firewall does: whatever comes is heard by nobody.
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr();
     let _held = silent.as_ref().map(|addr| UdpSocket::bind(addr).unwrap()).unwrap();
@@ -183,6 +184,9 @@ fn what_is_wrong_on_the_command_line_is_named() {
     let mut port = doctor(&[]);
     port.env("UDP_PORT", "x");
     wrong(port, "UDP_PORT \"x\": must be a port");
+    let mut service = doctor(&["http://a.example"]);
+    service.arg("--service=a_b");
+    wrong(service, "--service \"a_b\": must be");
     let mut timeout = doctor(&["http://a.example"]);
     timeout.arg("--timeout=0");
     wrong(timeout, "--timeout \"0\": must be");
@@ -229,6 +233,9 @@ fn inside_with_the_port_of_mdns() {
         let port = of_lan.iter().find(|finding| finding.text.contains("5353")).unwrap();
         (port.verdict.clone(), port.text.clone())
     };
+    let none =
+        of(&examined(local(http, udp)), "lan").iter().any(|finding| finding.text.contains("no interface"));
+    assert!(none, "there is no LAN");
     assert_eq!(lan(), ("ok".into(), "UDP port 5353 (mDNS) is free".into()));
     let shared = socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
     sockopt::set_socket_reuseaddr(&shared, true).unwrap();

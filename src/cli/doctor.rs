@@ -4,9 +4,9 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::{Exit, complain, say, show};
 use crate::client::Client;
-use crate::client::config::{Config, ConfigError, DEFAULT_BUDGET_MS};
+use crate::client::config::{Config, ConfigError, DEFAULT_BUDGET_MS, DEFAULT_SERVICE, service_of};
 use crate::client::doctor::server::Patient;
-use crate::client::doctor::{Finding, Verdict, examine};
+use crate::client::doctor::{Finding, Rounds, Verdict, examine};
 use crate::client::url::ServerUrl;
 use crate::config::{DEFAULT_HTTP_PORT, DEFAULT_UDP_PORT};
 use crate::quoted::Quoted;
@@ -17,7 +17,7 @@ use crate::quoted::Quoted;
     subcommand,
     name = "doctor",
     example = "{command_name}\n{command_name} --server https://bootstrap1.example.com --server udp://bootstrap1.example.com:6881",
-    note = "A line for each thing that was looked at: ok, warn (something works all the same) or fail, and what to do. First this machine: its network, clock, resolver and CA certificates. Then each server, over HTTP and over UDP, at each of its IPv4 and IPv6 addresses: whether it answers, whether it is the same server everywhere, which address it sees this machine as, whether the clocks agree. Last the port of mDNS, for the LAN.\n\nOf an http:// or https:// server UDP port 6881 is tried unless its port is named by --server udp://HOST:PORT. If no server is named, the one on this machine is looked at, with PORT (8080) and UDP_PORT (6881) from the environment.",
+    note = "A line for each thing that was looked at: ok, warn (something works all the same) or fail, and what to do. First this machine: its network, clock, resolver and CA certificates. Then each server, over HTTP and over UDP, at each of its IPv4 and IPv6 addresses: whether it answers, whether it is the same server everywhere, which address it sees this machine as, whether the clocks agree. Last the LAN: the port of mDNS, the interfaces that lead there, and who advertises.\n\nOf an http:// or https:// server UDP port 6881 is tried unless its port is named by --server udp://HOST:PORT. If no server is named, the one on this machine is looked at, with PORT (8080) and UDP_PORT (6881) from the environment.",
     error_code(1, "Something does not work."),
     error_code(2, "A flag is wrong.")
 )]
@@ -25,6 +25,12 @@ pub(super) struct Doctor {
     /// server to look at: http://, https://, udp://, waypost:, or a bare domain (repeatable)
     #[argh(option, arg_name = "url")]
     server: Vec<String>,
+    /// DNS-SD service to look for on the LAN (default pscryptochat)
+    #[argh(option, arg_name = "name")]
+    service: Option<String>,
+    /// do not look on the LAN
+    #[argh(switch)]
+    no_lan: bool,
     /// seconds for each server, 0.1 to 120 (default 5)
     #[argh(option, arg_name = "seconds")]
     timeout: Option<String>,
@@ -36,16 +42,13 @@ pub(super) struct Doctor {
 impl Doctor {
     /// Looks, and prints each finding as it comes.
     pub(super) fn run(&self) -> Exit {
-        let prepared = self.prepare().and_then(|(patients, budget_ms)| {
-            let client = Client::new(Config::default())?;
-            Ok((client, patients, budget_ms))
-        });
-        let (client, patients, budget_ms) = match prepared {
+        let prepared = self.rounds().and_then(|rounds| Ok((Client::new(Config::default())?, rounds)));
+        let (client, rounds) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return complain(error, Exit::Usage),
         };
         let mut findings = Vec::new();
-        smol::block_on(examine(client.reach(), &patients, budget_ms, |finding| {
+        smol::block_on(examine(client.reach(), &rounds, |finding| {
             if !self.json {
                 say(line(finding));
             }
@@ -58,22 +61,29 @@ impl Doctor {
         if failed { Exit::Failed } else { Exit::Done }
     }
 
-    /// Whom to look at, and for how long.
-    fn prepare(&self) -> Result<(Vec<Patient>, u64), ConfigError> {
+    /// What to look at, and for how long.
+    fn rounds(&self) -> Result<Rounds, ConfigError> {
         let budget_ms = match &self.timeout {
-            Some(seconds) => super::budget_ms(seconds)?,
+            Some(seconds) => super::timeout_ms(seconds)?,
             None => DEFAULT_BUDGET_MS,
         };
+        let service = self.service.as_deref().unwrap_or(DEFAULT_SERVICE);
+        let service = service_of(service)
+            .map_err(|problem| ConfigError::of(format_args!("--service {}: {problem}", Quoted(service))))?;
+        Ok(Rounds { patients: self.patients()?, service: Some(service).filter(|_| !self.no_lan), budget_ms })
+    }
+
+    fn patients(&self) -> Result<Vec<Patient>, ConfigError> {
         if self.server.is_empty() {
             let http = port("PORT", DEFAULT_HTTP_PORT)?;
             let udp = Some(port("UDP_PORT", DEFAULT_UDP_PORT)?).filter(|port| *port != 0);
-            return Ok((vec![Patient::local(http, udp)], budget_ms));
+            return Ok(vec![Patient::local(http, udp)]);
         }
         let urls = self.server.iter().map(|text| {
             let wrong = |problem| ConfigError::of(format_args!("--server {}: {problem}", Quoted(text)));
             ServerUrl::parse(text).map_err(wrong)
         });
-        Ok((Patient::of(urls.collect::<Result<Vec<_>, _>>()?), budget_ms))
+        Ok(Patient::of(urls.collect::<Result<Vec<_>, _>>()?))
     }
 }
 

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-/// A Unix second, shown as `2027-01-15 08:00 UTC`.
+/// A Unix second as a day of the Gregorian calendar, in UTC: `2027-01-15`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day(pub u64);
+
+/// A Unix second as a day and the time of day: `2027-01-15 08:00 UTC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Date(pub u64);
 
@@ -10,7 +14,14 @@ const DAY_S: u64 = 86_400;
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut days, minutes) = (self.0 / DAY_S, self.0 % DAY_S / 60);
+        let minutes = self.0 % DAY_S / 60;
+        write!(f, "{} {:02}:{:02} UTC", Day(self.0), minutes / 60, minutes % 60)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut days = self.0 / DAY_S;
         let mut year: u64 = 1970;
         // The calendar begins anew every 400 years, of 146,097 days.
         year = year.saturating_add((days / 146_097).saturating_mul(400));
@@ -30,8 +41,7 @@ impl fmt::Display for Date {
             }
             (days, month) = (days.saturating_sub(length), month.saturating_add(1));
         }
-        let day = days.saturating_add(1);
-        write!(f, "{year}-{month:02}-{day:02} {:02}:{:02} UTC", minutes / 60, minutes % 60)
+        write!(f, "{year}-{month:02}-{:02}", days.saturating_add(1))
     }
 }
 
@@ -48,7 +58,9 @@ mod tests {
     fn seconds_are_dates() {
         for (unix_s, text) in [
             (0, "1970-01-01 00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59 UTC"),
             (951_782_400, "2000-02-29 00:00 UTC"),
+            (951_868_800, "2000-03-01 00:00 UTC"),
             (1_767_225_599, "2025-12-31 23:59 UTC"),
             (1_800_000_000, "2027-01-15 08:00 UTC"),
             (4_107_542_400, "2100-03-01 00:00 UTC"),

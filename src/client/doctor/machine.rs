@@ -1,9 +1,6 @@
-//! What of this machine matters: its network, its clock, its resolver, its certificates, and the port of multicast DNS.
+//! What of this machine matters: its network, its clock, its resolver and its certificates.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use super::Finding;
 use crate::client::date::Date;
@@ -11,11 +8,8 @@ use crate::client::failure::Failure;
 use crate::client::reach::Reach;
 use crate::limits::EARLIEST_CREDIBLE_UNIX_S;
 use crate::net::clock::unix_ms;
-use crate::quoted::Quoted;
 use crate::time::Instant;
 
-/// The port of multicast DNS (RFC 6762).
-const MDNS_PORT: u16 = 5353;
 /// A name that is looked up if no server has one (RFC 2606 section 3).
 const ANY_NAME: &str = "example.com";
 /// Addresses of nobody (RFC 5737, RFC 3849), through which the system tells which of ours it would use. Nothing is sent.
@@ -32,23 +26,6 @@ pub struct Machine {
     pub looked_up: (String, Result<Vec<SocketAddr>, Failure>),
     /// How many certificates of authorities the system has; `None` if this build does not use any.
     pub certificates: Option<usize>,
-    /// Whether the port of multicast DNS can be used.
-    pub mdns: Sharing,
-    /// Who has that port, as far as the system tells.
-    pub mdns_holders: Vec<String>,
-}
-
-/// Whether a UDP port can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// Nobody has it.
-    Free,
-    /// Others have it, and share it.
-    Shared,
-    /// Somebody has it alone.
-    Held,
-    /// It cannot be told: what the system says.
-    Unknown(String),
 }
 
 impl Machine {
@@ -56,15 +33,11 @@ impl Machine {
     pub async fn look(reach: &Reach, name: Option<&str>, deadline: Instant) -> Self {
         let name = name.unwrap_or(ANY_NAME);
         let looked_up = reach.resolve(name, 80, deadline).await;
-        let mdns = sharing(MDNS_PORT);
-        let holders = if mdns == Sharing::Free { Vec::new() } else { holders(MDNS_PORT) };
         Self {
             own: NOBODY.iter().filter_map(|nobody| nobody.parse().ok().and_then(own_address)).collect(),
             unix_s: unix_ms() / 1000,
             looked_up: (name.into(), looked_up),
             certificates: certificates(),
-            mdns,
-            mdns_holders: holders,
         }
     }
 
@@ -77,29 +50,6 @@ impl Machine {
             (count, _) => Finding::ok("tls", format!("{count} CA certificates")),
         }));
         findings
-    }
-
-    /// What is to be said of the LAN.
-    pub fn lan_findings(&self) -> Vec<Finding> {
-        let who = self.mdns_holders.join(", ");
-        let by = if who.is_empty() { "another program".into() } else { who };
-        vec![match &self.mdns {
-            Sharing::Free => Finding::ok("lan", "UDP port 5353 (mDNS) is free"),
-            Sharing::Shared => {
-                Finding::ok("lan", format!("UDP port 5353 (mDNS) is used by {by}, and can be shared"))
-            }
-            Sharing::Held => Finding::fail(
-                "lan",
-                format!("UDP port 5353 (mDNS) is held by {by} alone"),
-                "nobody else on this machine can advertise or be found on the LAN: end that program or its mDNS, or give \
-                 waypost serve --no-mdns",
-            ),
-            Sharing::Unknown(why) => Finding::warn(
-                "lan",
-                format!("UDP port 5353 (mDNS) cannot be tried: {why}"),
-                "may programs here open sockets?",
-            ),
-        }]
     }
 
     fn network(&self) -> Finding {
@@ -167,67 +117,14 @@ pub(super) fn own_address(to: SocketAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Whether UDP port `port` can be used, alone or together with others.
-pub(super) fn sharing(port: u16) -> Sharing {
-    match UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)) {
-        Ok(_) => return Sharing::Free,
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Sharing::Unknown(plain(&error)),
-        Err(_) => {}
-    }
-    match bind_shared(port) {
-        Ok(()) => Sharing::Shared,
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Sharing::Held,
-        Err(error) => Sharing::Unknown(plain(&error)),
-    }
-}
-
-/// Binds a port as programs of multicast DNS do (RFC 6762 section 15.1).
-fn bind_shared(port: u16) -> io::Result<()> {
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    sockopt::set_socket_reuseport(&socket, true)?;
-    Ok(bind(&socket, &SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?)
-}
-
-/// An error of the system without its number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
-}
-
-/// The programs that have UDP port `port`, as far as proc(5) tells: those of others only to root.
-fn holders(port: u16) -> Vec<String> {
-    let tables =
-        ["/proc/net/udp", "/proc/net/udp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
-    let sockets: Vec<String> = tables.iter().flat_map(|table| sockets_of(table, port)).collect();
-    let mut holders = Vec::new();
-    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let files = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
-        let mut links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-        if links.any(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str())) {
-            let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            let id = process.file_name();
-            holders.push(format!("{} (process {})", Quoted(name.trim_end()), id.to_string_lossy()));
-        }
-    }
-    holders.sort();
-    holders
-}
-
-/// The sockets of a port in a table like `/proc/net/udp`, as the links in `/proc/PID/fd` call them.
-fn sockets_of(table: &str, port: u16) -> Vec<String> {
-    let port = format!(":{port:04X}");
-    let mut sockets = Vec::new();
-    for line in table.lines().skip(1) {
-        let mut words = line.split_whitespace();
-        let is_it = words.nth(1).is_some_and(|address| address.ends_with(&port));
-        // The inode is the tenth word.
-        sockets.extend(words.nth(7).filter(|_| is_it).map(|inode| format!("socket:[{inode}]")));
-    }
-    sockets
-}
-
 /// How many certificates of authorities the system has.
+#[cfg(feature = "https")]
+fn certificates() -> Option<usize> {
+    Some(rustls_native_certs::load_native_certs().certs.len())
+}
+
+/// This build speaks no TLS.
+#[cfg(not(feature = "https"))]
 fn certificates() -> Option<usize> {
     None
 }
@@ -241,23 +138,20 @@ mod tests {
 
     fn healthy() -> Machine {
         Machine {
-            own: vec![Ipv4Addr::new(192, 168, 1, 5).into()],
+            own: vec!["192.168.1.5".parse().unwrap()],
             unix_s: NOW,
             looked_up: (ANY_NAME.into(), Ok(vec!["192.0.2.7:80".parse().unwrap()])),
             certificates: Some(140),
-            mdns: Sharing::Free,
-            mdns_holders: Vec::new(),
         }
     }
 
     fn verdicts(machine: &Machine, needs_certificates: bool) -> Vec<Verdict> {
-        let findings = machine.findings(needs_certificates).into_iter().chain(machine.lan_findings());
-        findings.map(|finding| finding.verdict).collect()
+        machine.findings(needs_certificates).into_iter().map(|finding| finding.verdict).collect()
     }
 
     #[test]
     fn a_healthy_machine_is_fine() {
-        assert_eq!(verdicts(&healthy(), true), [Verdict::Ok; 5]);
+        assert_eq!(verdicts(&healthy(), true), [Verdict::Ok; 4]);
         let texts: Vec<String> = healthy().findings(true).into_iter().map(|finding| finding.text).collect();
         assert_eq!(
             texts,
@@ -276,47 +170,17 @@ mod tests {
         let lost = (ANY_NAME.to_owned(), Err(Failure::TimedOut));
         let missing = ("a.example".to_owned(), Err(Failure::NoSuchHost("unknown".into())));
         for (machine, tls, wanted) in [
-            (Machine { own: vec![], ..healthy() }, true, [Warn, Ok, Ok, Ok, Ok]),
-            (Machine { unix_s: 7, ..healthy() }, true, [Ok, Fail, Ok, Ok, Ok]),
-            (Machine { unix_s: 7, ..healthy() }, false, [Ok, Warn, Ok, Ok, Ok]),
-            (Machine { looked_up: lost, ..healthy() }, true, [Ok, Ok, Warn, Ok, Ok]),
-            (Machine { looked_up: missing, ..healthy() }, true, [Ok, Ok, Fail, Ok, Ok]),
-            (Machine { certificates: Some(0), ..healthy() }, true, [Ok, Ok, Ok, Fail, Ok]),
-            (Machine { certificates: Some(0), ..healthy() }, false, [Ok, Ok, Ok, Warn, Ok]),
-            (Machine { mdns: Sharing::Shared, ..healthy() }, false, [Ok, Ok, Ok, Ok, Ok]),
-            (Machine { mdns: Sharing::Held, ..healthy() }, false, [Ok, Ok, Ok, Ok, Fail]),
+            (Machine { own: vec![], ..healthy() }, true, [Warn, Ok, Ok, Ok]),
+            (Machine { unix_s: 7, ..healthy() }, true, [Ok, Fail, Ok, Ok]),
+            (Machine { unix_s: 7, ..healthy() }, false, [Ok, Warn, Ok, Ok]),
+            (Machine { looked_up: lost, ..healthy() }, true, [Ok, Ok, Warn, Ok]),
+            (Machine { looked_up: missing, ..healthy() }, true, [Ok, Ok, Fail, Ok]),
+            (Machine { certificates: Some(0), ..healthy() }, true, [Ok, Ok, Ok, Fail]),
+            (Machine { certificates: Some(0), ..healthy() }, false, [Ok, Ok, Ok, Warn]),
         ] {
             assert_eq!(verdicts(&machine, tls), wanted, "{machine:?}");
             let advised = |finding: &Finding| finding.advice.is_some() == (finding.verdict != Ok);
             assert!(machine.findings(tls).iter().all(advised));
-        }
-    }
-
-    #[test]
-    fn a_port_is_free_shared_or_held() {
-        let held = UdpSocket::bind("0.0.0.0:0").unwrap();
-        let port = held.local_addr().unwrap().port();
-        assert_eq!(sharing(port), Sharing::Held);
-        let own = format!("(process {})", std::process::id());
-        assert!(!cfg!(target_os = "linux") || holders(port).iter().any(|who| who.ends_with(&own)));
-        let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).unwrap();
-        sockopt::set_socket_reuseaddr(&socket, true).unwrap();
-        bind(&socket, &"0.0.0.0:0".parse::<SocketAddr>().unwrap()).unwrap();
-        let port = UdpSocket::from(socket.try_clone().unwrap()).local_addr().unwrap().port();
-        assert_eq!(sharing(port), Sharing::Shared);
-        drop((socket, held));
-        // Nobody else is given it at once.
-        assert_eq!(sharing(port), Sharing::Free);
-    }
-
-    #[test]
-    fn a_table_of_sockets_is_read() {
-        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n \
-             1182: 00000000:14E9 00000000:0000 07 00000000:00000000 00:00000000 00000000   108        0 24117 2 0000000000000000 0\n \
-             1183: 00000000:14EA 00000000:0000 07 00000000:00000000 00:00000000 00000000   108        0 24118 2 0000000000000000 0\n";
-        assert_eq!(sockets_of(table, 5353), ["socket:[24117]"]);
-        for end in 0..table.len() {
-            sockets_of(&table[..end], 5353);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Looks for what keeps this machine and a server apart, and says it in plain words: what is seen ([`machine`], [`server`])
 //! apart from what it means, so that the meaning can be tested without broken networks.
 
+mod lan;
 pub mod machine;
 pub mod server;
 mod verdict;
@@ -11,6 +12,7 @@ use smol::LocalExecutor;
 
 use super::reach::Reach;
 use super::url::{ServerUrl, Way};
+use lan::Lan;
 use machine::Machine;
 use server::Patient;
 
@@ -63,26 +65,41 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Looks at this machine, and then at these servers, all at once, each for at most `budget_ms` milliseconds. `told` hears of
-/// each finding, in the order in which one would ask.
-pub async fn examine(reach: &Reach, patients: &[Patient], budget_ms: u64, mut told: impl FnMut(&Finding)) {
-    let deadline = reach.now().plus_ms(budget_ms);
+/// What is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// The servers.
+    pub patients: Vec<Patient>,
+    /// The DNS-SD service to look for on the LAN, `_NAME._tcp.local`; `None` = the LAN is left alone.
+    pub service: Option<String>,
+    /// Time for each server, in milliseconds.
+    pub budget_ms: u64,
+}
+
+/// Looks at this machine, at the servers and at the LAN, all at once. `told` hears of each finding, in the order in which one
+/// would ask.
+pub async fn examine(reach: &Reach, rounds: &Rounds, mut told: impl FnMut(&Finding)) {
+    let patients = rounds.patients.as_slice();
+    let deadline = reach.now().plus_ms(rounds.budget_ms);
+    // Before we have the port of multicast DNS ourselves.
+    let lan = Lan::look();
     let executor = LocalExecutor::new();
-    executor
-        .run(async {
-            let seen: Vec<_> = patients
-                .iter()
-                .map(|patient| executor.spawn(server::look(reach, patient, deadline)))
-                .collect();
-            let machine = Machine::look(reach, a_name(patients), deadline).await;
-            let needs_certificates = patients.iter().any(Patient::speaks_tls);
-            machine.findings(needs_certificates).iter().for_each(&mut told);
-            for seen in seen {
-                verdict::findings(&seen.await).iter().for_each(&mut told);
-            }
-            machine.lan_findings().iter().for_each(&mut told);
-        })
-        .await;
+    let looking = async {
+        let servers: Vec<_> =
+            patients.iter().map(|patient| executor.spawn(server::look(reach, patient, deadline))).collect();
+        let service = rounds.service.as_deref().filter(|_| lan.is_there());
+        let neighbours = service.map(|service| executor.spawn(lan::neighbours(service)));
+        let machine = Machine::look(reach, a_name(patients), deadline).await;
+        machine.findings(patients.iter().any(Patient::speaks_tls)).iter().for_each(&mut told);
+        for seen in servers {
+            verdict::findings(&seen.await).iter().for_each(&mut told);
+        }
+        lan.findings().iter().for_each(&mut told);
+        if let Some(neighbours) = neighbours {
+            told(&neighbours.await);
+        }
+    };
+    executor.run(looking).await;
 }
 
 /// A name among those of the servers that has to be looked up.
