@@ -69,6 +69,12 @@ fn challenge() {
     replay("challenge", fuzzing::challenge);
 }
 
+#[cfg(feature = "client")]
+#[test]
+fn client_answers() {
+    replay("client_answers", fuzzing::client_answers);
+}
+
 #[test]
 fn engine_sequence() {
     replay("engine_sequence", fuzzing::engine_sequence);

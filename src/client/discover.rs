@@ -1,13 +1,16 @@
 //! Runs a [`Plan`] on sockets.
 
+use std::io::ErrorKind;
+
 use smol::Executor;
 use smol::channel::{Sender, unbounded};
 
 use super::cache;
 use super::config::{Config, ConfigError, MAX_SERVERS, Server};
 use super::failure::Failure;
+use super::lan::{LanService, browse};
 use super::message::{PeersAnswer, PeersQuery};
-use super::plan::{Asked, Discovery, Level, Order, Plan, Step, Task};
+use super::plan::{Asked, Discovery, Level, Neighbour, Order, Plan, Step, Task};
 use super::reach::{Reach, race};
 use super::servers;
 use super::url::ServerUrl;
@@ -17,6 +20,8 @@ use crate::time::Instant;
 enum News {
     /// What an answer was, or why there is none.
     Answered(usize, Result<PeersAnswer, Failure>),
+    /// Somebody is on the LAN.
+    Found(Neighbour),
     /// Listening on the LAN has ended.
     Browsed(usize, Result<(), Failure>),
 }
@@ -57,6 +62,7 @@ pub async fn discover(
                 Step::Wait(until) => {
                     match race::until(reach.clock(), until, news.recv()).await.and_then(Result::ok) {
                         Some(News::Answered(number, answer)) => plan.answered(reach.now(), number, answer),
+                        Some(News::Found(neighbour)) => plan.found(neighbour),
                         Some(News::Browsed(number, result)) => plan.browsed(reach.now(), number, result),
                         None => {}
                     }
@@ -120,6 +126,20 @@ async fn carry_out(reach: &Reach, order: Order, query: PeersQuery, news: Sender<
 }
 
 /// Listens on the LAN until then.
-async fn listen(_: &Reach, _: &str, _: Instant, _: &Sender<News>) -> Result<(), Failure> {
-    Err(Failure::Unsupported("this build does not look on the LAN"))
+async fn listen(reach: &Reach, service: &str, until: Instant, news: &Sender<News>) -> Result<(), Failure> {
+    let window = std::time::Duration::from_millis(until.ms_since(reach.now()));
+    let found = |service: LanService| {
+        let _ = news.try_send(News::Found(Neighbour {
+            name: service.instance,
+            is_server: service.is_server,
+            id: service.id,
+            addresses: service.addresses,
+            port: service.port,
+            udp_port: service.udp_port,
+        }));
+    };
+    browse(service, window, found).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::Unsupported("there is no LAN here"),
+        _ => Failure::of_io(&error),
+    })
 }

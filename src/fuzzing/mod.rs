@@ -4,6 +4,8 @@
 //! Each function takes any bytes. It panics where the code under test breaks a promise, and nowhere else.
 
 mod challenge;
+#[cfg(feature = "client")]
+mod client;
 mod conversation;
 mod dns;
 mod krpc;
@@ -13,6 +15,8 @@ mod srv;
 mod tracker;
 
 pub use challenge::challenge;
+#[cfg(feature = "client")]
+pub use client::client_answers;
 pub use conversation::conversation;
 pub use dns::{dns, mdns};
 pub use krpc::{bencode, krpc};

@@ -9,13 +9,13 @@ use crate::wire::dns::Message;
 pub fn srv_answer(data: &[u8]) {
     let Ok(message) = Message::parse(data) else { return };
     let Some(Ok(question)) = message.questions().next() else { return };
-    let name = question.name.to_owned();
+    let name = question.name.to_buf();
     assert_eq!(Reply::read(data, !message.id, &name, true), None, "another identifier");
     let datagram = Reply::read(data, message.id, &name, false);
     let stream = Reply::read(data, message.id, &name, true);
     assert!(datagram == stream || datagram == Some(Reply::Truncated), "only lengths differ");
     if !question.name.is_root() {
-        let parent = question.name.parent().to_owned();
+        let parent = question.name.parent().to_buf();
         assert_eq!(Reply::read(data, message.id, &parent, true), None, "another name");
     }
     let Some(Reply::Services(services, ttl_s)) = stream else { return };
