@@ -46,7 +46,7 @@ fn of_door(seen: &Seen, door: &Door) -> Vec<Finding> {
         Err(failure) => return vec![lost(&door.way.to_string(), failure)],
     };
     let works = places.iter().any(|place| problem(place).is_none());
-    places.iter().map(|place| of_place(seen, door, place, works)).flatten().collect()
+    places.iter().flat_map(|place| of_place(seen, door, place, works)).collect()
 }
 
 fn of_place(seen: &Seen, door: &Door, place: &Place, works: bool) -> Vec<Finding> {
