@@ -8,6 +8,8 @@ mod completions;
 #[cfg(feature = "client")]
 mod discover;
 #[cfg(feature = "client")]
+mod doctor;
+#[cfg(feature = "client")]
 mod invite;
 #[cfg(feature = "client")]
 mod join;
@@ -64,6 +66,8 @@ enum Command {
     #[cfg(feature = "client")]
     Discover(discover::Discover),
     #[cfg(feature = "client")]
+    Doctor(doctor::Doctor),
+    #[cfg(feature = "client")]
     Invite(invite::InviteCommand),
     #[cfg(feature = "client")]
     Join(join::Join),
@@ -103,6 +107,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(Waypost { command: Some(Command::Completions(completions)), .. }) => completions.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
+        #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Doctor(doctor)), .. }) => doctor.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Invite(invite)), .. }) => invite.run(),
         #[cfg(feature = "client")]

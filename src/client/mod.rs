@@ -41,7 +41,9 @@
 pub mod announcer;
 pub mod cache;
 pub mod config;
+pub mod date;
 pub mod discover;
+pub mod doctor;
 pub mod failure;
 pub mod http;
 pub mod invite;
