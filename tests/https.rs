@@ -4,6 +4,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/https.rs"]
+mod server;
 mod support;
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,8 +14,8 @@ use std::sync::Arc;
 use std::thread;
 
 use certificates::{Extension, GOOD, Party, Validity, pem};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion, version};
+use rustls::{ServerConnection, StreamOwned, SupportedProtocolVersion, version};
+use server::showing;
 use support::{PATIENCE, Server, uninterrupted, waypost};
 use waypost::client::failure::Failure;
 use waypost::client::message::{Announce, AnnounceAnswer, Leave, PeersQuery};
@@ -45,7 +47,7 @@ struct TlsServer {
 }
 
 impl TlsServer {
-    /// Shows `certificate`, whose key is that of the party number 2, to as many clients as there are in `clients`, and does with
+    /// Shows `certificate` to as many clients as there are in `clients`, and does with
     /// each connection what `serve` says. A client that goes away in the handshake is not served.
     fn start(certificate: Vec<u8>, clients: usize, serve: impl Fn(Tls) + Send + 'static) -> Self {
         Self::with_versions(rustls::ALL_VERSIONS, certificate, clients, serve)
@@ -57,15 +59,7 @@ impl TlsServer {
         clients: usize,
         serve: impl Fn(Tls) + Send + 'static,
     ) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(Party::new("", 2).private_key()));
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![CertificateDer::from(certificate)], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = showing(certificate, versions);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let thread = thread::spawn(move || {
@@ -92,9 +86,9 @@ impl TlsServer {
     }
 }
 
-/// A certificate of the party number 2.
+/// A certificate of the server.
 fn certificate(issuer: &Party, names: &[&str], validity: Validity) -> Vec<u8> {
-    issuer.certify(&Party::new("Throw-away server", 2), validity, Extension::Names(names))
+    issuer.certify(&server::server(), validity, Extension::Names(names))
 }
 
 /// The head and the body of a request.
@@ -202,7 +196,7 @@ fn certificates_that_prove_nothing_are_refused_and_why() {
     assert_eq!(by_address, "it is for localhost, not for 127.0.0.1");
     let stranger = "nobody who is trusted here has signed it (is it self-signed?); \
                     to trust it, name a file with its CA's certificate in SSL_CERT_FILE";
-    let server = Party::new("Throw-away server", 2);
+    let server = server::server();
     assert_eq!(refused(certificate(&server, &localhost, GOOD), "localhost"), stranger, "self-signed");
     let impostor = Party::new("Throw-away CA", 3);
     let forged = refused(certificate(&impostor, &localhost, GOOD), "localhost");

@@ -246,7 +246,7 @@ fn a_server_joins_another() {
 fn a_node_to_join_that_has_no_address_is_left_out() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-host");
     let mut command = waypost();
-    command.args(["serve", "--port=0", "--udp-port=auto", "--dht-node=no host:6881"]);
+    command.args(["serve", "--port=0", "--udp-port=auto", "--no-mdns", "--dht-node=no host:6881"]);
     command.stderr(File::create(&path).unwrap());
     let server = Server::spawn(command);
     response(&Node::new(server.udp.unwrap(), 1).ask("ping", b""));

@@ -7,14 +7,16 @@ use std::net::SocketAddr;
 
 use waypost::endpoint::Endpoint;
 use waypost::engine::http::{Connection, Wants};
+use waypost::engine::mdns::{Advert, Interface, Responder, Subnet};
 use waypost::engine::pow::Pricing;
 use waypost::engine::{Engine, Settings, Storage};
 use waypost::id::NetworkKey;
-use waypost::limits::MAX_UDP_REPLY_BYTES;
+use waypost::limits::{MAX_MDNS_REPLY_BYTES, MAX_UDP_REPLY_BYTES};
 use waypost::record::Seal;
 use waypost::rng::Seed;
 use waypost::time::Instant;
 use waypost::wire::Writer;
+use waypost::wire::dns::{Emitter, Flags, NameBuf, Type};
 use waypost::wire::pow::worth;
 
 /// Requests counted, after as many that are not.
@@ -296,6 +298,51 @@ fn ask(connection: &mut Connection, engine: &mut Engine<'_>, now: Instant, mut r
             _ => return status,
         }
     }
+}
+
+#[test]
+fn questions_on_the_lan_allocate_nothing() {
+    let subnet = Subnet { ip: [10, 0, 0, 1].into(), prefix_bits: 24, is_shown: true };
+    let interface = Interface { index: 1, addresses: [subnet].into_iter().collect() };
+    let advert = Advert::server("pscryptochat", &[7; 20], 8080, Some(6881)).unwrap();
+    let mut responder = Responder::new(advert, Seed([1; 32]).key(1)).unwrap();
+    responder.set_interfaces(Instant::START, &[interface]);
+    let ask = |labels: &[&[u8]], kind, unicast| {
+        let name = NameBuf::from_labels(labels.iter().copied()).unwrap();
+        let mut buffer = [0; 512];
+        let mut out = Emitter::new(&mut buffer, 7, Flags::QUERY).unwrap();
+        out.question(name.name(), kind, unicast).unwrap();
+        let length = out.finish();
+        buffer[..length].to_vec()
+    };
+    let instance: [&[u8]; 4] = [b"waypost 07070707", b"_pscryptochat", b"_tcp", b"local"];
+    let host: [&[u8]; 2] = [b"waypost-07070707", b"local"];
+    let packets = [
+        ask(&instance[1..], Type::PTR, false),
+        ask(&instance[1..], Type::PTR, true),
+        ask(&instance, Type::ANY, false),
+        ask(&host, Type::ANY, true),
+        ask(&host, Type::AAAA, true),
+        // What it says itself, to be heard again, comes in below; and what is no packet.
+        b"no packet".to_vec(),
+    ];
+    let (mut now, mut said) = (Instant::START, 0);
+    let mut out = [0; MAX_MDNS_REPLY_BYTES];
+    let mut run = |requests: usize| {
+        for request in 0..requests {
+            now = now.plus_ms(37);
+            let from = SocketAddr::from(([10, 0, 0, 9], if request % 3 == 0 { 40_000 } else { 5353 }));
+            said += responder.receive(now, from, &packets[request % packets.len()], &mut out);
+            while let Some(sent) = responder.poll_transmit(now, &mut out) {
+                said += sent.length;
+                let own = out;
+                responder.receive(now, from, &own[..sent.length], &mut out);
+            }
+        }
+    };
+    run(REQUESTS);
+    assert_eq!(allocations(|| run(REQUESTS)), 0);
+    assert!(said > REQUESTS, "it said next to nothing");
 }
 
 /// The connect request of the UDP tracker (BEP 15).

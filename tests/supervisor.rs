@@ -25,7 +25,7 @@ fn heard(socket: &UnixDatagram) -> String {
 
 fn start(variables: &[(&str, &str)]) -> Server {
     let mut command = support::waypost();
-    command.args(["serve", "--port=0", "--udp-port=auto"]).envs(variables.iter().copied());
+    command.args(["serve", "--port=0", "--udp-port=auto", "--no-mdns"]).envs(variables.iter().copied());
     Server::spawn(command)
 }
 

@@ -48,7 +48,8 @@ impl Drop for Clock {
 
 fn start(library: &PathBuf, clock: &Clock) -> Server {
     let mut command = support::waypost();
-    command.args(["serve", "--port=0", "--udp-port=auto", "--rate-limit=0", "--announce-limit=0"]);
+    let free = ["--port=0", "--udp-port=auto", "--rate-limit=0", "--announce-limit=0", "--no-mdns"];
+    command.arg("serve").args(free);
     command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock.0);
     command.env("FAKETIME_NO_CACHE", "1").env("DONT_FAKE_MONOTONIC", "1");
     Server::spawn(command)

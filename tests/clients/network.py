@@ -50,6 +50,8 @@ class Network:
     for those of a LAN, and for those of documentation. Each host is in a prefix of its own, as peers mostly are.
     """
 
+    PREFIX = {4: 8, 6: 16}
+
     def __init__(self):
         self._hosts = 0
         self.here = self._next_address()
@@ -64,11 +66,10 @@ class Network:
         self._hosts += 1
         return {4: f"81.{10 * self._hosts}.2.1", 6: f"2a00:{10 * self._hosts}::1"}
 
-    @staticmethod
-    def _add(address, link):
+    def _add(self, address, link):
         return f"""\
-            address add {address[4]}/8 dev {link}
-            address add {address[6]}/16 dev {link} nodad"""
+            address add {address[4]}/{self.PREFIX[4]} dev {link}
+            address add {address[6]}/{self.PREFIX[6]} dev {link} nodad"""
 
     def host(self):
         """One more host."""
@@ -85,6 +86,16 @@ class Network:
             link set eth0 up
             {self._add(address, "eth0")}""", host.enter)
         return host
+
+
+class Lan(Network):
+    """Hosts of one LAN, with addresses as a LAN has them."""
+
+    PREFIX = {4: 24, 6: 64}
+
+    def _next_address(self):
+        self._hosts += 1
+        return {4: f"10.77.0.{self._hosts}", 6: f"fd77::{self._hosts}"}
 
 
 class Program:

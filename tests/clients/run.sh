@@ -11,6 +11,8 @@
 #   dht-*    a seeder and a leecher that know one DHT node, the server: the leecher gets the file by its info-hash alone
 #   udp-*    and http-*: the server is the tracker of a private torrent; a file goes from one to the other, and
 #            everybody is counted right, from the first announce to the last goodbye
+#   mdns-*   on a LAN avahi and python-zeroconf find the server, and the example `lan` finds what they advertise; names
+#            that are taken are given up, and strangers get no answer
 #   json-*   a peer announced by JSON is one that the client tries
 #
 # What clients announce is looked at in the JSON API each time. Logs are kept in target/clients/SCENARIO. Ends with 77
@@ -35,7 +37,7 @@ while getopts b:sl option; do
 done
 shift $((OPTIND - 1))
 
-apt_install python3 python3-libtorrent aria2 iproute2 util-linux
+apt_install python3 python3-libtorrent aria2 iproute2 util-linux avahi-daemon avahi-utils dbus-daemon python3-zeroconf
 # Debian's, since the module is for that one.
 PYTHON=(/usr/bin/python3 -B tests/clients/scenarios.py)
 all=(--list)
@@ -58,7 +60,7 @@ fi
 arguments=(--out "$OUT")
 if [ "$stand_in" = no ]; then
   if [ -z "$binary" ]; then
-    cargo build --locked --quiet
+    cargo build --locked --quiet --bin waypost --example lan
     binary=$ROOT/target/debug/waypost
   fi
   arguments+=(--waypost "$binary")

@@ -13,8 +13,9 @@ import socket
 import sys
 import time
 
+import lan
 from clients import PORT, Aria2, Libtorrent
-from network import PATIENCE, Failure, Network, in_url, wait_for
+from network import PATIENCE, Failure, Lan, Network, in_url, wait_for
 from servers import LibtorrentNode, Opentracker, Waypost
 from torrents import Torrent
 
@@ -24,9 +25,9 @@ SMALL, LARGE = 100_000, 5_000_000
 class Stage:
     """A network with a server and two hosts for clients, and a folder for files."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, network=Network):
         self.folder = folder
-        self.network = Network()
+        self.network = network()
         self.programs = []
         self.server = None
 
@@ -145,6 +146,8 @@ def scenarios():
                     found[f"{scheme}-{name}"] = (stand_in, tracker, family, scheme, client, client)
         for scheme in ("dht", "udp", "http"):
             found[f"json-{scheme}-{client.NAME}"] = (None, from_json, 4, scheme, client)
+    for name, scenario in lan.SCENARIOS.items():
+        found[f"mdns-{name}"] = (None, scenario)
     found["dht-ipv4-mixed"] = (LibtorrentNode, dht, 4, Libtorrent, Aria2)
     return found
 
@@ -152,9 +155,13 @@ def scenarios():
 def play(name, folder, binary):
     """Runs a scenario and returns what there is to say."""
     stand_in, scenario, *arguments = scenarios()[name]
-    stage = Stage(folder)
-    stage.serve(Waypost if binary else stand_in, binary)
-    said = scenario(stage, *arguments)
+    if name.startswith("mdns-"):
+        stage = Stage(folder, Lan)
+        said = scenario(stage, binary)
+    else:
+        stage = Stage(folder)
+        stage.serve(Waypost if binary else stand_in, binary)
+        said = scenario(stage, *arguments)
     for program in reversed(stage.programs[:]):
         stage.stop(program)
     return said

@@ -74,8 +74,11 @@ class Server(Program):
 class Waypost(Server):
     """The server under test, with the settings it has by default, but for its ports."""
 
-    def __init__(self, host, binary, log):
-        super().__init__(host, [binary, "serve", "--port", "0", "--udp-port", "auto", "--no-mdns"], log)
+    FLAGS = ["--no-mdns"]
+
+    def __init__(self, host, binary, log, flags=()):
+        command = [binary, "serve", "--port", "0", "--udp-port", "auto", *self.FLAGS, *flags]
+        super().__init__(host, command, log)
         wait_for("the server's start", lambda: self.process.poll() is not None or self.said("ready"))
         listening = re.compile(r"listening +(\w+) +(\S+):(\d+)")
         found = [listening.fullmatch(line).groups() for line in self.said("listening")]
@@ -100,6 +103,16 @@ class Waypost(Server):
         status = super().stop()
         if status != 0:
             raise Failure(f"the server ended with {status}")
+
+
+class LanWaypost(Waypost):
+    """One that advertises on the LAN."""
+
+    FLAGS = []
+
+    def advert(self):
+        """The label of its instance as it was when it started."""
+        return self.said("mdns ")[0].split(None, 1)[1].partition("._")[0]
 
 
 class Opentracker(Server):

@@ -128,6 +128,20 @@ impl Link {
         }
     }
 
+    /// The interface has these addresses now. The names stay ours; what is new is announced (section 8.4).
+    pub(super) fn change(&mut self, now: Instant, interface: &Interface) {
+        if self.interface == *interface {
+            return;
+        }
+        let is_shown = |subnet: &&Subnet| subnet.is_shown;
+        let before = self.interface.addresses.iter().filter(is_shown);
+        let is_same = before.eq(interface.addresses.iter().filter(is_shown));
+        self.interface = interface.clone();
+        if !is_same && self.is_ours() {
+            self.phase = Phase::Announcing { sent: 0, next: now };
+        }
+    }
+
     /// When it was last multicast.
     pub(super) fn last(&self, item: Item) -> Option<Instant> {
         self.last.get(item as usize).copied().flatten()

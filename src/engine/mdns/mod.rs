@@ -112,8 +112,8 @@ impl Responder {
         self.names.host.name()
     }
 
-    /// These interfaces there are from now on. On new ones, and on those with other addresses than before, the names are
-    /// probed and announced.
+    /// These interfaces there are from now on. On new ones the names are probed and announced; where other addresses are shown
+    /// than before, they are announced.
     pub fn set_interfaces(&mut self, now: Instant, interfaces: &[Interface]) {
         self.links.retain(|link| interfaces.iter().any(|there| there.index == link.interface.index));
         for interface in interfaces {
@@ -130,11 +130,8 @@ impl Responder {
         match self.links.iter().position(is_this) {
             Some(place) if !has_family => drop(self.links.swap_remove(place)),
             Some(place) => {
-                if let Some(link) = self.links.get_mut(place)
-                    && link.interface != *interface
-                {
-                    link.interface = interface.clone();
-                    link.probe(at);
+                if let Some(link) = self.links.get_mut(place) {
+                    link.change(now, interface);
                 }
             }
             None if has_family => {

@@ -513,8 +513,14 @@ fn new_addresses_are_announced_and_lost_interfaces_forgotten() {
     assert_eq!(host.responder.poll_timeout(), None, "nothing has changed");
     host.responder.set_interfaces(host.now, &[interface(&["10.0.0.1/24", "10.0.0.77/24"])]);
     let sent = host.run_until(20_000);
-    assert_eq!(sent.len(), 5);
-    assert!(words(&sent[4].1).iter().any(|word| word.ends_with("A 10.0.0.77")));
+    assert_eq!(sent.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [10_000, 11_000]);
+    assert!(words(&sent[1].1).iter().any(|word| word.ends_with("A 10.0.0.77")));
+    // One that is not shown tells who is on the link, and no more.
+    let mut changed = interface(&["10.0.0.1/24", "10.0.0.77/24", "10.7.0.1/24"]);
+    changed.addresses[2].is_shown = false;
+    host.responder.set_interfaces(host.now, &[changed]);
+    assert_eq!(host.run_until(30_000), []);
+    assert!(host.hear("10.7.0.9:40000", &ask(&name(SERVICE), Type::PTR)).is_some());
     host.responder.set_interfaces(host.now, &[]);
     assert_eq!(host.hear(LEGACY, &ask(&name(SERVICE), Type::PTR)), None);
     assert_eq!(host.responder.poll_timeout(), None);

@@ -14,8 +14,9 @@ const FORBIDDEN_TRAILERS: [&str; 3] = ["content-length", "transfer-encoding", "h
 #[derive(Debug)]
 pub struct Chunked {
     state: State,
-    /// Bytes that the whole body may have.
-    most: usize,
+    /// Bytes that the whole body may have, as what they differ in from [`MAX_BODY_BYTES`]: a decoder of requests must be all
+    /// zero, or the memory of all connections is in the program's file.
+    most_differing: usize,
     /// Digits of the size seen.
     digits: u8,
     /// Size of the chunk while it is read, then what is left of it.
@@ -82,7 +83,7 @@ impl Chunked {
     pub const fn within(most: usize) -> Self {
         Self {
             state: State::Size,
-            most,
+            most_differing: most ^ MAX_BODY_BYTES,
             digits: 0,
             left: 0,
             extension: 0,
@@ -182,7 +183,7 @@ impl Chunked {
             return Ok(State::TrailerName);
         }
         self.body = self.body.saturating_add(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if self.body > self.most { Err(Reject::BODY_TOO_LARGE) } else { Ok(State::Data) }
+        if self.body > self.most_differing ^ MAX_BODY_BYTES { Err(Reject::BODY_TOO_LARGE) } else { Ok(State::Data) }
     }
 
     fn trailer_name(&mut self, byte: u8) -> Result<State, Reject> {
