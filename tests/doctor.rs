@@ -133,7 +133,7 @@ fn udp_that_gets_lost_is_told_from_udp_that_is_off() {
     let findings = examined(doctor(&[&http, &udp]));
     let [udp] = of(&findings, "udp")[..] else { panic!("{findings:?}") };
     assert_eq!((udp.verdict.as_str(), udp.text.ends_with("no answer in time")), ("fail", true), "{udp:?}");
-    assert!(udp.advice.contains(&format!("open UDP port {port} in the firewalls")), "{udp:?}");
+    assert!(udp.advice.contains(&format!("a firewall on this machine drops UDP port {port}")), "{udp:?}");
 }
 
 #[test]
@@ -208,6 +208,52 @@ fn in_namespace(test: &str) {
     let run = Command::new("unshare").args(words).arg(own).args(test).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"), "{run:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn firewalls_are_told() {
+    match Command::new("iptables").arg("--version").output() {
+        Ok(_) => in_namespace("inside_behind_firewalls"),
+        Err(error) => eprintln!("skipped: there is no iptables: {error}"),
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "run by the other test, in a network namespace"]
+fn inside_behind_firewalls() {
+    assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
+    let server = Server::start(&[]);
+    let (http, udp) = (server.http.port(), server.udp.unwrap().port());
+    for (chain, named) in [
+        ("INPUT", "a firewall on this machine drops UDP port"),
+        ("OUTPUT", "a firewall on this machine forbids it"),
+    ] {
+        let port = udp.to_string();
+        let rule = |verb| {
+            let words = ["-w", verb, chain, "-p", "udp", "--dport", &port, "-j", "DROP"];
+            Command::new("iptables").args(words).output().unwrap()
+        };
+        let added = rule("-A");
+        if !added.status.success() {
+            eprintln!("skipped: iptables does not work here: {}", String::from_utf8_lossy(&added.stderr));
+            return;
+        }
+        let findings = examined(local(http, udp));
+        let v4 = of(&findings, "udp").into_iter().find(|finding| finding.text.contains("IPv4")).unwrap();
+        // The other family has no such rule.
+        let verdict = if server.has_ipv6 { "warn" } else { "fail" };
+        assert_eq!(v4.verdict, verdict, "{findings:?}");
+        assert!(server.has_ipv6 || v4.advice.contains(named), "{v4:?}");
+        let findings =
+            examined(doctor(&[&format!("http://127.0.0.1:{http}"), &format!("udp://127.0.0.1:{udp}")]));
+        let [only] = of(&findings, "udp")[..] else { panic!("{findings:?}") };
+        assert!(only.verdict == "fail" && only.advice.contains(named), "{only:?}");
+        assert!(rule("-D").status.success());
+    }
+    let healed = examined(local(http, udp));
+    assert!(of(&healed, "udp").iter().any(|finding| finding.verdict == "ok"), "{healed:?}");
 }
 
 #[test]

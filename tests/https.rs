@@ -16,7 +16,7 @@ use std::thread;
 use certificates::{Extension, GOOD, Party, Validity, pem};
 use rustls::{ServerConnection, StreamOwned, SupportedProtocolVersion, version};
 use server::showing;
-use support::{PATIENCE, Server, uninterrupted, waypost};
+use support::{PATIENCE, Server, TempFile, uninterrupted, waypost};
 use waypost::client::failure::Failure;
 use waypost::client::message::{Announce, AnnounceAnswer, Leave, PeersQuery};
 use waypost::client::reach::Reach;
@@ -237,6 +237,34 @@ fn the_command_trusts_the_file_it_is_told_to() {
     let output = command.args(["peers", "--server", &url]).env("SSL_CERT_FILE", nothing).output().unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(err.contains("there are no CA certificates to check it by") && err.lines().count() == 1, "{err}");
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong_with_a_certificate() {
+    let server = Server::start(&[]);
+    let (ours, others) = (authority().root(), Party::new("Another CA", 9).root());
+    for (root, code, line) in [
+        (ours, Some(0), ["ok    http      ", "healthy, 0 peers"]),
+        (
+            others,
+            Some(1),
+            ["fail  http      ", "its certificate is not accepted: nobody who is trusted here"],
+        ),
+    ] {
+        let front =
+            TlsServer::start(certificate(&authority(), &["localhost"], GOOD), 2, relay_to(server.http));
+        let roots = TempFile::new("doctor-ca.pem", &pem(&[root]));
+        let url = front.url("localhost");
+        let mut command = waypost();
+        command.args(["doctor", "--no-lan", "--timeout=4", "--server", &url]);
+        let output = command.env("SSL_CERT_FILE", roots.path()).env_remove("SSL_CERT_DIR").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let first = format!("{}{url} at 127.0.0.1 (IPv4): ", line[0]);
+        assert!(said.lines().any(|said| said.starts_with(&first) && said.contains(line[1])), "{said}");
+        assert!(said.contains("ok    tls       1 CA certificate\n"), "{said}");
+        // Another program could hold the port of mDNS.
+        assert!(output.status.code() == code || said.contains("fail  lan"), "{said}");
+    }
 }
 
 /// What becomes of a question to a server that proves who it is and then does this.

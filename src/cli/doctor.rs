@@ -11,7 +11,7 @@ use crate::client::url::ServerUrl;
 use crate::config::{DEFAULT_HTTP_PORT, DEFAULT_UDP_PORT};
 use crate::quoted::Quoted;
 
-/// look for what keeps this machine and a server apart, and say what to do
+/// look for what is broken, and say what to do
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,

@@ -47,6 +47,7 @@ impl Machine {
         findings.extend(self.certificates.map(|count| match (count, needs_certificates) {
             (0, true) => Finding::fail("tls", "there are no CA certificates", NO_CERTIFICATES),
             (0, false) => Finding::warn("tls", "there are no CA certificates", NO_CERTIFICATES),
+            (1, _) => Finding::ok("tls", "1 CA certificate"),
             (count, _) => Finding::ok("tls", format!("{count} CA certificates")),
         }));
         findings

@@ -123,9 +123,12 @@ fn advice(seen: &Seen, door: &Door, place: &Place, failure: &Failure) -> String 
     let port = place.at.port();
     let is_udp = door.way.scheme == Scheme::Udp;
     let is_here = place.at.ip().is_loopback();
+    let kind = if is_udp { "UDP" } else { "TCP" };
     match failure {
         Failure::Unreachable(_) if is_udp && web_works_at(seen, place.at.ip()) => {
-            format!("nothing listens at UDP port {port}, though HTTP works: is UDP off (--udp-port 0), or at another port?")
+            format!(
+                "nothing listens at UDP port {port}, though HTTP works: is UDP off (--udp-port 0), or at another port?"
+            )
         }
         Failure::Unreachable(why) if why.contains("unreachable") => {
             "this machine has no way there: is it on a network, with that kind of address?".into()
@@ -134,25 +137,33 @@ fn advice(seen: &Seen, door: &Door, place: &Place, failure: &Failure) -> String 
             format!("nothing listens at port {port}: is the server running (waypost serve), and at that port?")
         }
         Failure::Unreachable(_) => {
-            format!("the machine is there, but nothing listens at port {port}: is the server running, and is the port right?")
+            format!(
+                "the machine is there, but nothing listens at port {port}: is the server running, and is the port right?"
+            )
+        }
+        Failure::Broken(why) if why.contains("not permitted") => {
+            format!("a firewall on this machine forbids it: allow {kind} port {port}")
+        }
+        Failure::TimedOut if is_here => {
+            format!("a firewall on this machine drops {kind} port {port}, or what listens there hangs: allow it")
         }
         Failure::TimedOut if is_udp && web_works_at(seen, place.at.ip()) => format!(
             "HTTP works, so the server is there, and something on the way drops UDP: open UDP port {port} in the firewalls, and \
              forward it in the server's router"
         ),
         Failure::TimedOut => format!(
-            "the machine is off, or a firewall drops it: open {} port {port} in the firewalls, and forward it in the server's router",
-            if is_udp { "UDP" } else { "TCP" }
+            "the machine is off, or a firewall drops it: open {kind} port {port} in the firewalls, and forward it in the \
+             server's router"
         ),
-        Failure::Broken(why) if why.contains("not permitted") => {
-            format!("a firewall on this machine forbids it: allow {} port {port}", if is_udp { "UDP" } else { "TCP" })
-        }
         Failure::Nonsense(_) | Failure::Status(_) | Failure::TooLong => {
-            "something else answers there: is the address right, and if it is a proxy, does it lead to the server?".into()
+            "something else answers there: is the address right, and if it is a proxy, does it lead to the server?"
+                .into()
         }
         Failure::Refused { .. } => "wait a while: it limits how often one address may ask".into(),
-        // These say themselves what to do.
-        Failure::Tls(_) | Failure::Unsupported(_) => "https:// needs a certificate for that name".into(),
+        Failure::Tls(_) => {
+            "https:// needs a valid certificate for that very name; whoever runs the server can renew it".into()
+        }
+        Failure::Unsupported(_) => "try another way to it".into(),
         _ => "try again; if it stays, look at the server's own output".into(),
     }
 }
