@@ -183,7 +183,11 @@ impl Chunked {
             return Ok(State::TrailerName);
         }
         self.body = self.body.saturating_add(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if self.body > self.most_differing ^ MAX_BODY_BYTES { Err(Reject::BODY_TOO_LARGE) } else { Ok(State::Data) }
+        if self.body > self.most_differing ^ MAX_BODY_BYTES {
+            Err(Reject::BODY_TOO_LARGE)
+        } else {
+            Ok(State::Data)
+        }
     }
 
     fn trailer_name(&mut self, byte: u8) -> Result<State, Reject> {
