@@ -93,6 +93,7 @@ pub(crate) mod purpose {
     pub(super) const STABLE_SAMPLES: u8 = 6;
     pub(super) const DHT: u8 = 7;
     pub(super) const CHALLENGES: u8 = 8;
+    #[cfg(feature = "mdns")]
     pub(crate) const MDNS: u8 = 9;
 }
 
