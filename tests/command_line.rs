@@ -132,3 +132,28 @@ fn the_banner_tells_what_the_server_is() {
     assert!(value("capacity").ends_with("2 networks"));
     assert!(server.announced(" bytes fixed") < server.announced(" bytes\n"));
 }
+
+#[test]
+fn help_has_one_style() {
+    let (_, help, _) = said(&run(&["--help"]));
+    let (_, commands) = help.split_once("\nCommands:\n").unwrap();
+    let commands = commands.lines().take_while(|line| line.starts_with("  "));
+    let names: Vec<&str> = commands.map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(names.contains(&"serve") && names.contains(&"check"), "one line a command: {names:?}");
+    for name in [None].into_iter().chain(names.into_iter().map(Some)) {
+        let (code, help, errors) = said(&run(&name.into_iter().chain(["--help"]).collect::<Vec<_>>()));
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{help}");
+        let usage = format!("Usage: waypost {}", name.unwrap_or_default());
+        assert!(help.starts_with(&usage) && help.ends_with('\n') && !help.ends_with("\n\n"), "{help}");
+        let mut section = "";
+        for line in help.lines() {
+            section = if line.starts_with(' ') { section } else { line };
+            let wide = line.chars().count() > 80 && section != "Examples:" && line.trim().contains(' ');
+            assert!(!wide && !line.ends_with(' '), "{line}");
+        }
+        for section in ["\nOptions:\n", "\nExamples:\n  waypost ", "\nNotes:\n", "\nError codes:\n", "\n  2 "]
+        {
+            assert!(help.contains(section), "{section} is not in\n{help}");
+        }
+    }
+}

@@ -4,6 +4,8 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/https.rs"]
+mod server;
 mod support;
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,9 +14,9 @@ use std::sync::Arc;
 use std::thread;
 
 use certificates::{Extension, GOOD, Party, Validity, pem};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion, version};
-use support::{PATIENCE, Server, uninterrupted, waypost};
+use rustls::{ServerConnection, StreamOwned, SupportedProtocolVersion, version};
+use server::showing;
+use support::{PATIENCE, Server, TempFile, uninterrupted, waypost};
 use waypost::client::failure::Failure;
 use waypost::client::message::{Announce, AnnounceAnswer, Leave, PeersQuery};
 use waypost::client::reach::Reach;
@@ -45,7 +47,7 @@ struct TlsServer {
 }
 
 impl TlsServer {
-    /// Shows `certificate`, whose key is that of the party number 2, to as many clients as there are in `clients`, and does with
+    /// Shows `certificate` to as many clients as there are in `clients`, and does with
     /// each connection what `serve` says. A client that goes away in the handshake is not served.
     fn start(certificate: Vec<u8>, clients: usize, serve: impl Fn(Tls) + Send + 'static) -> Self {
         Self::with_versions(rustls::ALL_VERSIONS, certificate, clients, serve)
@@ -57,15 +59,7 @@ impl TlsServer {
         clients: usize,
         serve: impl Fn(Tls) + Send + 'static,
     ) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(Party::new("", 2).private_key()));
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![CertificateDer::from(certificate)], key)
-            .unwrap();
-        let config = Arc::new(config);
+        let config = showing(certificate, versions);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let thread = thread::spawn(move || {
@@ -92,9 +86,9 @@ impl TlsServer {
     }
 }
 
-/// A certificate of the party number 2.
+/// A certificate of the server.
 fn certificate(issuer: &Party, names: &[&str], validity: Validity) -> Vec<u8> {
-    issuer.certify(&Party::new("Throw-away server", 2), validity, Extension::Names(names))
+    issuer.certify(&server::server(), validity, Extension::Names(names))
 }
 
 /// The head and the body of a request.
@@ -202,7 +196,7 @@ fn certificates_that_prove_nothing_are_refused_and_why() {
     assert_eq!(by_address, "it is for localhost, not for 127.0.0.1");
     let stranger = "nobody who is trusted here has signed it (is it self-signed?); \
                     to trust it, name a file with its CA's certificate in SSL_CERT_FILE";
-    let server = Party::new("Throw-away server", 2);
+    let server = server::server();
     assert_eq!(refused(certificate(&server, &localhost, GOOD), "localhost"), stranger, "self-signed");
     let impostor = Party::new("Throw-away CA", 3);
     let forged = refused(certificate(&impostor, &localhost, GOOD), "localhost");
@@ -245,11 +239,49 @@ fn the_command_trusts_the_file_it_is_told_to() {
     assert!(err.contains("there are no CA certificates to check it by") && err.lines().count() == 1, "{err}");
 }
 
+#[test]
+fn the_doctor_says_what_is_wrong_with_a_certificate() {
+    let server = Server::start(&[]);
+    let (ours, others) = (authority().root(), Party::new("Another CA", 9).root());
+    for (root, code, line) in [
+        (ours, Some(0), ["ok    http      ", "healthy, 0 peers"]),
+        (
+            others,
+            Some(1),
+            ["fail  http      ", "its certificate is not accepted: nobody who is trusted here"],
+        ),
+    ] {
+        let front =
+            TlsServer::start(certificate(&authority(), &["localhost"], GOOD), 2, relay_to(server.http));
+        let roots = TempFile::new("doctor-ca.pem", &pem(&[root]));
+        let url = front.url("localhost");
+        let mut command = waypost();
+        command.args(["doctor", "--no-lan", "--timeout=4", "--server", &url]);
+        let output = command.env("SSL_CERT_FILE", roots.path()).env_remove("SSL_CERT_DIR").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let first = format!("{}{url} at 127.0.0.1 (IPv4): ", line[0]);
+        assert!(said.lines().any(|said| said.starts_with(&first) && said.contains(line[1])), "{said}");
+        assert!(said.contains("ok    tls       1 CA certificate\n"), "{said}");
+        // Another program could hold the port of mDNS.
+        assert!(output.status.code() == code || said.contains("fail  lan"), "{said}");
+    }
+}
+
+/// A moment that will be waited for.
+fn soon(reach: &Reach) -> Instant {
+    reach.clock().now().plus_ms(1_500)
+}
+
 /// What becomes of a question to a server that proves who it is and then does this.
 fn with_server(serve: impl Fn(Tls) + Send + 'static) -> Failure {
+    with_server_until(patient, serve)
+}
+
+/// The same within a time of one's own.
+fn with_server_until(deadline: fn(&Reach) -> Instant, serve: impl Fn(Tls) + Send + 'static) -> Failure {
     let front = TlsServer::start(certificate(&authority(), &["localhost"], GOOD), 1, serve);
     let reach = reach();
-    let deadline = reach.clock().now().plus_ms(1_500);
+    let deadline = deadline(&reach);
     let failure = smol::block_on(reach.health(&front.target("localhost"), deadline)).unwrap_err();
     assert!(reach.clock().now() < deadline.plus_ms(5_000), "long after the deadline");
     front.thread.join().unwrap();
@@ -258,8 +290,8 @@ fn with_server(serve: impl Fn(Tls) + Send + 'static) -> Failure {
 
 #[test]
 fn servers_that_misbehave_are_given_up_in_time() {
-    assert_eq!(with_server(wait_for_the_end), Failure::TimedOut, "it never answers");
-    let dripping = with_server(|mut stream| {
+    assert_eq!(with_server_until(soon, wait_for_the_end), Failure::TimedOut, "it never answers");
+    let dripping = with_server_until(soon, |mut stream| {
         read_request(&mut stream);
         stream.sock.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n".iter().chain([b'x'; 9000].iter()) {
@@ -294,28 +326,27 @@ fn is_waiting(error: &io::Error) -> bool {
 
 #[test]
 fn what_speaks_no_tls_is_told_so() {
-    let plain = |serve: fn(TcpStream)| {
+    let plain = |deadline: fn(&Reach) -> Instant, serve: fn(TcpStream)| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = Way::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap().into();
         let server = thread::spawn(move || serve(uninterrupted(|| listener.accept()).unwrap().0));
         let reach = reach();
-        let deadline = reach.clock().now().plus_ms(1_500);
-        let failure = smol::block_on(reach.health(&to, deadline)).unwrap_err();
+        let failure = smol::block_on(reach.health(&to, deadline(&reach))).unwrap_err();
         server.join().unwrap();
         failure.to_string()
     };
-    let http = plain(|mut stream| {
+    let http = plain(patient, |mut stream| {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         wait_for_the_end(stream);
     });
     assert_eq!(http, "the connection broke: what answers there does not speak TLS");
-    let early = plain(|mut stream| {
+    let early = plain(patient, |mut stream| {
         // What the client says is read, else the end would be a reset.
         stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
         wait_for_the_end(&mut stream);
     });
     assert_eq!(early, "the connection broke: the server closed it in the middle of the TLS handshake");
-    let silent = plain(wait_for_the_end);
+    let silent = plain(soon, wait_for_the_end);
     assert_eq!(silent, "no answer in time");
 }
 

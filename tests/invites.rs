@@ -145,10 +145,15 @@ fn who_is_invited_finds_the_others() {
         waypost().args(["discover", "--no-lan", "--json", "--config", saved.path()]).output().unwrap();
     assert_eq!(peers(&out(&again)).len(), 1, "{again:?}");
 
+    let kept =
+        member(&member(&fs::read_to_string(saved.path()).unwrap(), "bootstrap").unwrap(), "servers").unwrap();
+    let lasting = Invite { expires_unix_s: None, ..parsed };
+    assert!(kept.contains(&lasting.to_string()), "who has joined may stay: {kept}");
+
     let spoken = join(&[&text]);
     let said = out(&spoken);
     assert!(
-        said.contains("network   chess\n") && said.contains(&id) && said.contains("good for  7"),
+        said.contains("network   chess\n") && said.contains(&id) && said.contains("\nexpires   20"),
         "{said}"
     );
 }
@@ -213,7 +218,7 @@ fn what_is_wrong_is_named() {
     old.expires_unix_s = Some(1_000_000_000);
     let joined = join(&[&old.emit().unwrap()]);
     assert_eq!(joined.status.code(), Some(1), "{joined:?}");
-    assert!(error(&joined).contains("the invite expired "), "{joined:?}");
+    assert!(error(&joined).contains("the invite expired on 2001-09-09: ask for"), "{joined:?}");
 }
 
 #[test]

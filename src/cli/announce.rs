@@ -28,7 +28,7 @@ use crate::time::Instant;
 const JITTER: u8 = b'j';
 const ID: u8 = b'i';
 
-/// announce a peer at servers, once or for as long as this runs
+/// announce a peer at servers, once or until stopped
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,

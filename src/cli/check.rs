@@ -24,9 +24,17 @@ const MAX_ANSWER_BYTES: usize = 8_192;
 const PING: &[u8] = br#"{"type":"ping","id":"waypost-check"}"#;
 const PING_ID: &str = "\"waypost-check\"";
 
-/// ask a running server how it is; ends with 0 if it is healthy or degraded, else with 1
+/// ask a running server how it is
 #[derive(FromArgs, ArgsInfo)]
-#[argh(subcommand, name = "check")]
+#[argh(
+    subcommand,
+    name = "check",
+    example = "{command_name} --url http://127.0.0.1:8080 --udp 127.0.0.1:6881",
+    note = "For container health checks and supervisors. waypost doctor tells more.",
+    error_code(0, "It is healthy, or degraded: its table is full, or limits are biting."),
+    error_code(1, "It does not answer, or something else does."),
+    error_code(2, "A flag is wrong.")
+)]
 pub(super) struct Check {
     /// the server (default http://127.0.0.1:PORT, with PORT from the environment or 8080)
     #[argh(option)]

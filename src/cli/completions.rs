@@ -10,12 +10,13 @@ use argh_complete::zsh::Zsh;
 use super::{Exit, Waypost, complain, say};
 use crate::quoted::Quoted;
 
-/// print the script by which a shell completes commands and options
+/// print the script by which a shell completes commands
 #[derive(FromArgs, argh::ArgsInfo)]
 #[argh(
     subcommand,
     name = "completions",
     example = "{command_name} bash >/etc/bash_completion.d/waypost\n{command_name} zsh >~/.zfunc/_waypost\n{command_name} fish >~/.config/fish/completions/waypost.fish",
+    note = "Put where the shell looks for such scripts, it works from the next shell on.",
     error_code(2, "There is no script for that shell.")
 )]
 pub(super) struct Completions {

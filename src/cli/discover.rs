@@ -11,13 +11,13 @@ use crate::client::config::{Config, ConfigError};
 use crate::client::plan::{Asked, Discovery, Level};
 use crate::quoted::Quoted;
 
-/// find peers: bootstrap servers, the LAN beside them, seeds if no server gave a peer, and the peers that were found
+/// find peers by all means: servers, the LAN, seeds, other peers
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
     name = "discover",
     example = "{command_name} --config waypost.json\n{command_name} --server https://bootstrap1.example.com --server udp://198.51.100.7:6881 --quorum 2",
-    note = "The configuration file is JSON, its keys are in docs/client.md:\n\n  {{\"bootstrap\":{{\"servers\":[{{\"url\":\"https://bootstrap1.example.com\",\"priority\":1}}],\n   \"fallback\":{{\"enabled\":true,\"seeds\":[\"tcp://seed1.example.com:9000\"]}},\n   \"local_discovery\":{{\"enabled\":true,\"mdns_service\":\"_pscryptochat._tcp.local\"}}}}}}",
+    note = "Servers are asked by priority and the LAN beside them; seeds if no server gave a peer; then peers that were found are asked for more. A line tells of each answer, and a list of the peers found.\n\nThe configuration file is JSON, its keys are in docs/client.md:\n\n  {{\"bootstrap\":{{\"servers\":[{{\"url\":\"https://bootstrap1.example.com\",\"priority\":1}}],\n   \"fallback\":{{\"enabled\":true,\"seeds\":[\"tcp://seed1.example.com:9000\"]}},\n   \"local_discovery\":{{\"enabled\":true,\"mdns_service\":\"_pscryptochat._tcp.local\"}}}}}}",
     error_code(1, "Nobody answered, and nobody was found."),
     error_code(2, "A flag or the configuration file is wrong.")
 )]

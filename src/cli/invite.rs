@@ -20,7 +20,7 @@ const DEFAULT_LIFE: &str = "30d";
 /// Time in which the server must tell its id, in milliseconds.
 const ASK_MS: u64 = 5_000;
 
-/// make an invite: one line of text, and a QR code, with which others join
+/// make an invite with which others join, as text and QR code
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,
@@ -55,7 +55,7 @@ pub(super) struct InviteCommand {
     /// print no QR code
     #[argh(switch)]
     no_qr: bool,
-    /// for terminals with dark text on a light ground
+    /// draw the QR code for dark text on a light ground, without colours
     #[argh(switch)]
     invert: bool,
     /// print JSON
@@ -160,6 +160,14 @@ impl InviteCommand {
         }
     }
 
+    fn terminal(&self) -> Terminal {
+        match self.invert {
+            true => Terminal::Light,
+            false if has_colours() => Terminal::Coloured,
+            false => Terminal::Dark,
+        }
+    }
+
     fn show(&self, invite: &Invite) -> Exit {
         // It was written once before.
         let text = invite.to_string();
@@ -185,14 +193,21 @@ impl InviteCommand {
         }
         say(&text);
         if (self.qr || std::io::stdout().is_terminal()) && !self.no_qr {
-            let terminal = if self.invert { Terminal::Light } else { Terminal::Dark };
-            say(qr.terminal(terminal).trim_end_matches('\n'));
+            say(qr.terminal(self.terminal()).trim_end_matches('\n'));
         }
         if let Some(way) = invite.ways.iter().find(|way| is_near(way)) {
             warn(format_args!("{way} leads nowhere but from this machine or its network"));
         }
         Exit::Done
     }
+}
+
+/// Whether a terminal takes escape sequences (no-color.org).
+fn has_colours() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    std::io::stdout().is_terminal()
+        && set("NO_COLOR").is_none()
+        && set("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// What to do about an invite that cannot be.

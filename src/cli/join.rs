@@ -6,7 +6,9 @@ use super::discover::{conclude, tell};
 use super::{Exit, complain, say, show};
 use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
+use crate::client::date::{Date, Day};
 use crate::client::invite::{BadInvite, Invite};
+use crate::limits::EARLIEST_CREDIBLE_UNIX_S;
 use crate::net::clock::unix_ms;
 use crate::quoted::Quoted;
 
@@ -16,6 +18,7 @@ use crate::quoted::Quoted;
     subcommand,
     name = "join",
     example = "{command_name} waypost:AhhodHRwOi8v...\n{command_name} --save waypost.json waypost:AhhodHRwOi8v... && waypost discover --config waypost.json",
+    note = "The server must prove by its signature that it is the one the invite is for. Then the chain goes on as with discover: the LAN, seeds, and the peers that were found.",
     error_code(1, "The invite has expired, or its server gave nothing and nobody else was found."),
     error_code(2, "That is no invite, or a flag is wrong.")
 )]
@@ -47,17 +50,19 @@ impl Join {
         };
         let now = unix_ms() / 1000;
         if let Some(end) = invite.expires_unix_s.filter(|_| invite.has_expired(now)) {
-            let days = now.saturating_sub(end) / 86_400;
-            let line = format_args!("the invite expired {days} days ago: ask for a new one");
-            return complain(line, Exit::Failed);
+            return complain(
+                format_args!("the invite expired on {}: ask for a new one", Day(end)),
+                Exit::Failed,
+            );
         }
         let client = match self.config(&invite).and_then(Client::new) {
             Ok(client) => client,
             Err(error) => return complain(error, Exit::Usage),
         };
         if let Some(path) = &self.save {
-            let text =
-                format!("{{\"bootstrap\":{{\"servers\":[{{\"url\":{}}}]}}}}\n", Quoted(&invite.to_string()));
+            // Who has joined may stay.
+            let lasting = Invite { expires_unix_s: None, ..invite.clone() }.to_string();
+            let text = format!("{{\"bootstrap\":{{\"servers\":[{{\"url\":{}}}]}}}}\n", Quoted(&lasting));
             if let Err(error) = std::fs::write(path, text) {
                 return complain(format_args!("--save {}: {error}", Quoted(path)), Exit::Failed);
             }
@@ -93,7 +98,12 @@ fn introduce(invite: &Invite, now: u64) {
         None => say("identity  none: whoever answers there is believed"),
     };
     if let Some(end) = invite.expires_unix_s {
-        say(format_args!("good for  {} more hours", end.saturating_sub(now) / 3_600));
+        let unsure = if now < EARLIEST_CREDIBLE_UNIX_S {
+            "; this machine's clock is not set, and cannot tell"
+        } else {
+            ""
+        };
+        say(format_args!("expires   {}{unsure}", Date(end)));
     }
     say("");
 }

@@ -8,6 +8,8 @@ mod completions;
 #[cfg(feature = "client")]
 mod discover;
 #[cfg(feature = "client")]
+mod doctor;
+#[cfg(feature = "client")]
 mod invite;
 #[cfg(feature = "client")]
 mod join;
@@ -27,6 +29,9 @@ use argh::{ArgsInfo, EarlyExit, FromArgs};
 use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
 use crate::quoted::Quoted;
 
+/// Columns of help.
+const HELP_COLUMNS: usize = 80;
+
 /// How the program ends: the exit codes are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -43,6 +48,14 @@ pub enum Exit {
 
 /// A portable, disposable bootstrap server for peer-to-peer networks.
 #[derive(FromArgs, ArgsInfo)]
+#[argh(
+    example = "{command_name} serve\n{command_name} check",
+    note = "{command_name} COMMAND --help tells more of a command.",
+    error_code(0, "It is done."),
+    error_code(1, "It failed."),
+    error_code(2, "A flag or a file is wrong."),
+    error_code(130, "Interrupted.")
+)]
 struct Waypost {
     /// print the version and exit
     #[argh(switch)]
@@ -63,6 +76,8 @@ enum Command {
     Completions(completions::Completions),
     #[cfg(feature = "client")]
     Discover(discover::Discover),
+    #[cfg(feature = "client")]
+    Doctor(doctor::Doctor),
     #[cfg(feature = "client")]
     Invite(invite::InviteCommand),
     #[cfg(feature = "client")]
@@ -104,6 +119,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Discover(discover)), .. }) => discover.run(),
         #[cfg(feature = "client")]
+        Ok(Waypost { command: Some(Command::Doctor(doctor)), .. }) => doctor.run(),
+        #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Invite(invite)), .. }) => invite.run(),
         #[cfg(feature = "client")]
         Ok(Waypost { command: Some(Command::Join(join)), .. }) => join.run(),
@@ -130,13 +147,45 @@ fn texts(arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, OsStr
 fn explain(early: &EarlyExit) -> Exit {
     let text = early.output.trim_end();
     match early.status {
-        Ok(()) => say(text),
+        Ok(()) => say(wrapped(text).trim_end()),
         Err(()) => {
             // One line, whatever the parser makes of it.
             let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
             complain(format_args!("{}; see waypost --help", line.trim_end_matches('.')), Exit::Usage)
         }
     }
+}
+
+/// Help in lines of 80 columns, but for the examples, which are there to be copied. What is too long goes on below its
+/// beginning, and in the usage line with a whole option.
+fn wrapped(text: &str) -> String {
+    let mut help = String::with_capacity(text.len());
+    let mut is_example = false;
+    for line in text.lines() {
+        let body = line.trim_start();
+        let indent = if body.is_empty() { 0 } else { line.len() - body.len() };
+        if indent == 0 && !body.is_empty() {
+            is_example = body == "Examples:";
+        }
+        let (gap, indent_below) = if body.starts_with("Usage: ") { (" [", 4) } else { (" ", indent) };
+        help.extend(std::iter::repeat_n(' ', indent));
+        let mut column = indent;
+        for (place, word) in body.split(gap).enumerate() {
+            if place > 0 && !is_example && column + gap.len() + word.len() > HELP_COLUMNS {
+                help.push('\n');
+                help.extend(std::iter::repeat_n(' ', indent_below));
+                help.push_str(gap.trim_start());
+                column = indent_below + gap.len() - 1;
+            } else if place > 0 {
+                help.push_str(gap);
+                column += gap.len();
+            }
+            help.push_str(word);
+            column += word.len();
+        }
+        help.push('\n');
+    }
+    help
 }
 
 /// The value of `--timeout` in milliseconds.

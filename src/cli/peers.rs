@@ -9,7 +9,7 @@ use crate::client::failure::Failure;
 use crate::client::plan::{Asked, Discovery};
 use crate::quoted::Quoted;
 
-/// ask servers for peers; discover also looks elsewhere
+/// ask servers for peers, and nobody else
 #[derive(FromArgs, ArgsInfo)]
 #[argh(
     subcommand,

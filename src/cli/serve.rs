@@ -29,8 +29,13 @@ use crate::wire::{Full, hex};
 #[argh(
     subcommand,
     name = "serve",
+    example = "{command_name}\n{command_name} --port 80 --identity /etc/waypost/identity --network chess",
     note = "Every option is also an environment variable (--udp-port is UDP_PORT) and a key of the configuration file. \
-            A flag beats a variable, a variable beats the file. Lists are separated by commas in a variable."
+            A flag beats a variable, a variable beats the file. Lists are separated by commas in a variable.",
+    error_code(0, "SIGTERM ended it."),
+    error_code(1, "A port cannot be had, or there is not enough memory."),
+    error_code(2, "A flag, a variable or the configuration file is wrong."),
+    error_code(130, "SIGINT ended it.")
 )]
 pub(super) struct Serve {
     /// HTTP port, 0 for any free one (default 8080)

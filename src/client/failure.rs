@@ -57,6 +57,14 @@ impl Failure {
     }
 }
 
+/// What the system said about a connection that was not made: there was none that could have broken.
+pub(crate) fn unreachable(error: &io::Error) -> Failure {
+    match Failure::of_io(error) {
+        Failure::Broken(why) => Failure::Unreachable(why),
+        other => other,
+    }
+}
+
 /// An error of the system without its number.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
@@ -104,6 +112,9 @@ mod tests {
     fn a_failure_is_one_plain_line() {
         let refused = io::Error::from_raw_os_error(rustix::io::Errno::CONNREFUSED.raw_os_error());
         assert_eq!(Failure::of_io(&refused).to_string(), "cannot connect: connection refused");
+        let denied = io::Error::from_raw_os_error(rustix::io::Errno::PERM.raw_os_error());
+        assert_eq!(unreachable(&denied).to_string(), "cannot connect: operation not permitted");
+        assert_eq!(Failure::of_io(&denied).to_string(), "the connection broke: operation not permitted");
         let refusal = |word: &str, detail: &str| Failure::Refused {
             word: word.into(),
             detail: detail.into(),

@@ -43,6 +43,8 @@ pub enum BadInvite {
     Damaged,
     /// It names no server, more than four ways to it, or one twice.
     Ways,
+    /// The id or the second of the end is zero, which stands for none.
+    Zero,
     /// The network has no right name.
     Network,
     /// It is longer than 160 characters.
@@ -101,9 +103,13 @@ impl Invite {
     /// The invite as text.
     ///
     /// # Errors
-    /// [`BadInvite`] if it names no server or too many ways, no right network, or would be longer than 160 characters.
+    /// [`BadInvite`] if it names no server or too many ways, no right network, a zero, or would be longer than 160 characters.
     pub fn emit(&self) -> Result<String, BadInvite> {
         NetworkKey::of_name(&self.network).map_err(|_| BadInvite::Network)?;
+        // It would be read as one that pins nobody, or never ends.
+        if self.bootstrap_id == Some([0; 20]) || self.expires_unix_s == Some(0) {
+            return Err(BadInvite::Zero);
+        }
         let ways: Vec<String> = self.ways.iter().map(ToString::to_string).collect();
         let once = ways.iter().enumerate().all(|(at, way)| !ways.iter().take(at).any(|before| before == way));
         if !once || !(1..=MAX_INVITE_WAYS).contains(&ways.len()) {
@@ -135,6 +141,7 @@ impl fmt::Display for BadInvite {
             Self::Scheme => "an invite begins with waypost:",
             Self::Damaged => "the invite is damaged or was cut short",
             Self::Ways => "an invite names one to four different ways to a server",
+            Self::Zero => "an invite's id and end cannot be zero, which stands for none",
             Self::Network => "the network's name must be 1 to 64 bytes of [A-Za-z0-9._-]",
             Self::TooLong => "the invite is longer than 160 characters",
         })
@@ -224,6 +231,8 @@ mod tests {
                 Invite { ways: (1..6).map(|n| way(&format!("http://a.example:{n}"))).collect(), ..example() },
                 BadInvite::Ways,
             ),
+            (Invite { bootstrap_id: Some([0; 20]), ..example() }, BadInvite::Zero),
+            (Invite { expires_unix_s: Some(0), ..example() }, BadInvite::Zero),
             (Invite { network: "a b".into(), ..example() }, BadInvite::Network),
             (Invite { network: "a".repeat(64), ..example() }, BadInvite::TooLong),
         ] {

@@ -1,6 +1,7 @@
 //! What programs that use servers need: the whole fallback chain, announcing, and invites.
 //!
 //! ```no_run
+//! use waypost::client::announcer::OwnPeer;
 //! use waypost::client::{Client, Config};
 //!
 //! let config = Config::of_server("https://bootstrap1.example.com")?.with_server("udp://198.51.100.7:6881")?;
@@ -9,12 +10,16 @@
 //! for peer in &found.peers {
 //!     println!("{} is at {}", peer.id.as_deref().unwrap_or("somebody"), peer.endpoints.join(" or "));
 //! }
+//! let me = OwnPeer::unsigned("pscryptochat", "alice", &["tcp://:9000"]);
+//! let quit = smol::future::pending(); // ready when the program ends
+//! smol::block_on(client.keep_announced(me, |event| println!("{event}"), quit))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # How it is made
 //!
-//! What is decided is sans-IO and tested under a virtual time: [`plan`] (whom to ask next), [`pool`] (what to believe of what was told). What is said is values: [`message`], [`url`], [`invite`],
+//! What is decided is sans-IO and tested under a virtual time: [`plan`] (whom to ask next), [`pool`] (what to believe of what was told),
+//! [`announcer`] (when to announce again), [`lookup`] (what a domain stands for).  What is said is values: [`message`], [`url`], [`invite`],
 //! [`failure`]. [`reach`] alone has sockets, and [`discover`] drives a plan with it. Everything runs on the caller's thread, on
 //! any executor of smol's kind; only the system's resolver and the solving of challenges have threads of their own.
 //!
@@ -36,7 +41,9 @@
 pub mod announcer;
 pub mod cache;
 pub mod config;
+pub mod date;
 pub mod discover;
+pub mod doctor;
 pub mod failure;
 pub mod http;
 pub mod invite;
@@ -54,15 +61,23 @@ pub mod servers;
 pub mod udp;
 pub mod url;
 
+use std::future::Future;
+
+use smol::channel::bounded;
+use smol::future::zip;
+
+use crate::endpoint::Endpoint;
 use crate::net::clock::Clock;
 use crate::net::process;
+use announcer::{Announcer, BadPeer, Event, OwnPeer, keep_announced};
+use lan::LanAdvert;
 use reach::Reach;
 
 pub use config::{Config, ConfigError};
 pub use plan::Discovery;
 pub use pool::{Peer, Source};
 
-/// Finds peers, by one configuration.
+/// Finds peers and lets a peer be found, by one configuration.
 pub struct Client {
     config: Config,
     reach: Reach,
@@ -96,6 +111,47 @@ impl Client {
         discover::discover(&self.reach, &self.config, told).await
     }
 
+    /// Keeps a peer announced at the first eight servers of the configuration, and on the LAN if that is looked on and the peer has an
+    /// endpoint of scheme `tcp`, until `stop` is ready. Then everybody is told goodbye, within a second. `told` hears how the
+    /// servers take it; that there is no LAN is told to nobody. Without an interval it announces once, and is done when all
+    /// servers have answered.
+    ///
+    /// # Errors
+    /// [`BadPeer`] if no server could take the peer.
+    pub async fn keep_announced(
+        &self,
+        own: OwnPeer,
+        told: impl FnMut(Event),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), BadPeer> {
+        let endpoints = own.endpoints.clone();
+        let mut announcer = Announcer::of(&self.reach, &self.config, own)?;
+        let advert = self.config.lan_service.as_ref().and_then(|service| {
+            let (service, id) = (service.clone(), announcer.id().into());
+            Some(LanAdvert {
+                service,
+                id,
+                port: port_of("tcp", &endpoints)?,
+                udp_port: port_of("udp", &endpoints),
+            })
+        });
+        let (announcing, over) = bounded::<()>(1);
+        let servers = async {
+            keep_announced(&self.reach, &mut announcer, told, stop).await;
+            drop(announcing);
+        };
+        let neighbours = async {
+            if let Some(advert) = advert {
+                let end = async {
+                    let _ = over.recv().await;
+                };
+                let _ = lan::advertise(advert, end).await;
+            }
+        };
+        zip(servers, neighbours).await;
+        Ok(())
+    }
+
     /// What questions to single servers are asked with.
     pub const fn reach(&self) -> &Reach {
         &self.reach
@@ -105,4 +161,10 @@ impl Client {
     pub const fn config(&self) -> &Config {
         &self.config
     }
+}
+
+/// The port of the first endpoint of this scheme.
+fn port_of(scheme: &str, endpoints: &[String]) -> Option<u16> {
+    let parsed = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok());
+    parsed.filter(|endpoint| endpoint.scheme == scheme).map(|endpoint| endpoint.port).next()
 }

@@ -17,9 +17,16 @@ pub struct Qr(QrCode);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
+/// White on black, whatever a terminal's theme makes of its first colours: both are of the fixed part of its 256.
+const COLOURS: &str = "\u{1b}[38;5;231;48;5;16m";
+/// Back to the terminal's own colours.
+const NO_COLOURS: &str = "\u{1b}[0m";
+
 /// Which colour the text of a terminal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
+    /// Any: the code brings its own colours, by escape sequences.
+    Coloured,
     /// Light text on a dark ground: the blocks are the light modules.
     Dark,
     /// Dark text on a light ground: the blocks are the dark modules.
@@ -49,9 +56,12 @@ impl Qr {
 
     /// The code in half blocks, two rows of modules a line.
     pub fn terminal(&self, terminal: Terminal) -> String {
-        let is_ink = |x, y| y < self.size() && self.is_dark(x, y) == (terminal == Terminal::Light);
+        // The row below the last one is light, as the border is.
+        let is_ink = |x, y| self.is_dark(x, y) == (terminal == Terminal::Light);
+        let (begin, end) = if terminal == Terminal::Coloured { (COLOURS, NO_COLOURS) } else { ("", "") };
         let mut text = String::new();
         for y in (0..self.size()).step_by(2) {
+            text.push_str(begin);
             for x in 0..self.size() {
                 text.push(match (is_ink(x, y), is_ink(x, y.saturating_add(1))) {
                     (false, false) => ' ',
@@ -60,6 +70,7 @@ impl Qr {
                     (true, true) => '█',
                 });
             }
+            text.push_str(end);
             text.push('\n');
         }
         text
@@ -113,17 +124,24 @@ mod tests {
         let qr = Qr::of("waypost:AAAA").unwrap();
         let (dark, light) = (qr.terminal(Terminal::Dark), qr.terminal(Terminal::Light));
         assert_eq!(dark.lines().count(), qr.size().div_ceil(2));
-        for (line, (dark, light)) in dark.lines().zip(light.lines()).enumerate() {
+        for (dark, light) in dark.lines().zip(light.lines()) {
             assert_eq!((dark.chars().count(), light.chars().count()), (qr.size(), qr.size()));
-            let whole = 2 * line + 1 < qr.size();
             let opposite = |c| match c {
                 ' ' => '█',
                 '█' => ' ',
                 '▀' => '▄',
                 _ => '▀',
             };
-            assert!(!whole || dark.chars().map(opposite).eq(light.chars()));
+            assert!(dark.chars().map(opposite).eq(light.chars()));
         }
+    }
+
+    #[test]
+    fn a_code_may_bring_its_colours() {
+        let qr = Qr::of("waypost:AAAA").unwrap();
+        let coloured = qr.terminal(Terminal::Coloured);
+        assert!(coloured.lines().all(|line| line.starts_with(COLOURS) && line.ends_with(NO_COLOURS)));
+        assert_eq!(coloured.replace(COLOURS, "").replace(NO_COLOURS, ""), qr.terminal(Terminal::Dark));
     }
 
     #[test]

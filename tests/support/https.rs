@@ -7,20 +7,28 @@ use std::sync::Arc;
 use std::thread;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use crate::certificates::{Extension, GOOD, Party};
 use crate::support::PATIENCE;
 
-/// What a server needs whose certificate is for `name` and of this authority.
-fn server_of(authority: &Party, name: &str) -> Arc<ServerConfig> {
-    let server = Party::new("server", 2);
-    let certificate = authority.certify(&server, GOOD, Extension::Names(&[name]));
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server.private_key()));
+/// The server that all certificates here are about.
+pub fn server() -> Party {
+    Party::new("Throw-away server", 2)
+}
+
+/// What the server needs to show this certificate, and to speak these versions of TLS.
+pub fn showing(certificate: Vec<u8>, versions: &[&'static SupportedProtocolVersion]) -> Arc<ServerConfig> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(server().private_key()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     let chain = vec![CertificateDer::from(certificate)];
     Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap())
+}
+
+/// What the server needs whose certificate is for `name` and of this authority.
+fn server_of(authority: &Party, name: &str) -> Arc<ServerConfig> {
+    showing(authority.certify(&server(), GOOD, Extension::Names(&[name])), rustls::ALL_VERSIONS)
 }
 
 /// Serves `https://NAME` at port 443 of `ip` to the end of this process, with a certificate of `authority`: what `answer` makes of

@@ -16,7 +16,7 @@ use crate::client::message::{AnnounceAnswer, PeersQuery};
 use crate::client::pow::{MAX_TIME, Unsolved, solve};
 use crate::client::reach::{Reach, race};
 use crate::client::servers;
-use crate::client::url::{Scheme, Target};
+use crate::client::url::{Scheme, ServerUrl, Target};
 use crate::net::clock::{Clock, unix_ms};
 use crate::time::{Instant, WallClock};
 
@@ -60,8 +60,8 @@ pub async fn keep_announced(
 pub async fn leave_everywhere(reach: &Reach, announcer: &mut Announcer, mut told: impl FnMut(Event)) {
     loop {
         let now = look_at_the_clocks(reach, announcer);
-        let Step::Locate { origin, url } = announcer.poll(now) else { break };
-        let found = servers::targets(reach, &url, now.plus_ms(announcer.answer_ms())).await;
+        let Step::Locate { origin, url, afresh } = announcer.poll(now) else { break };
+        let found = locate(reach, &url, afresh, now.plus_ms(announcer.answer_ms())).await;
         announcer.located(reach.now(), origin, found).into_iter().for_each(&mut told);
     }
     let now = look_at_the_clocks(reach, announcer);
@@ -128,7 +128,9 @@ async fn announce<'r>(
 /// Does one step, and tells what came of it.
 async fn carry_out(reach: &Reach, step: Step, network: String, deadline: Instant, sender: Sender<News>) {
     let news = match step {
-        Step::Locate { origin, url } => News::Located(origin, servers::targets(reach, &url, deadline).await),
+        Step::Locate { origin, url, afresh } => {
+            News::Located(origin, locate(reach, &url, afresh, deadline).await)
+        }
         Step::Ask { server, target } => {
             News::Asked(server, introduction(reach, &target, network, deadline).await)
         }
@@ -139,6 +141,19 @@ async fn carry_out(reach: &Reach, step: Step, network: String, deadline: Instant
     };
     // Nobody hears it when all is over.
     let _ = sender.try_send(news);
+}
+
+/// Finds the ways to who is called so.
+async fn locate(
+    reach: &Reach,
+    url: &ServerUrl,
+    afresh: bool,
+    deadline: Instant,
+) -> Result<Vec<Target>, Failure> {
+    if let (ServerUrl::Domain(domain), true) = (url, afresh) {
+        reach.forget(domain);
+    }
+    servers::targets(reach, url, deadline).await
 }
 
 /// Asks a server who it is and who we are.

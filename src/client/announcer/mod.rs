@@ -178,9 +178,8 @@ impl Announcer {
     /// that moment has come.
     pub fn poll(&mut self, now: Instant) -> Step {
         for (origin, named) in self.origins.iter_mut().enumerate() {
-            if named.due.is_some_and(|due| due <= now) {
-                named.due = None;
-                return Step::Locate { origin, url: named.url.clone() };
+            if let Some(afresh) = named.begin(now) {
+                return Step::Locate { origin, url: named.url.clone(), afresh };
             }
         }
         let ttl_s = ttl_s(&self.terms);
@@ -363,14 +362,13 @@ impl Announcer {
             return None;
         }
         let again = place.failed(now, &failure, self.terms.interval_s.is_some(), &mut self.rng.0);
-        let event = Event { server, what: What::Failed { failure, again } };
-        if place.failures == LOCATE_AFTER_FAILURES
+        let is_another = matches!(failure, Failure::WrongIdentity(_));
+        if (is_another || place.failures == LOCATE_AFTER_FAILURES)
             && let Some(origin) = self.origins.get_mut(place.origin)
         {
-            // It may have moved. What is being looked up, or needs no look-up, stays as it is.
-            origin.due = origin.due.map(|due| due.min(now));
+            origin.misled(now, is_another);
         }
-        Some(event)
+        Some(Event { server, what: What::Failed { failure, again } })
     }
 }
 

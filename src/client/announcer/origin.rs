@@ -14,12 +14,29 @@ pub(super) struct Origin {
     pub(super) url: ServerUrl,
     /// When the ways to it are looked up, if they have to be; `None` while that is under way.
     pub(super) due: Option<Instant>,
+    /// Whether what was learnt of it is to be forgotten then.
+    afresh: bool,
     failures: u32,
 }
 
 impl Origin {
     pub(super) fn new(url: ServerUrl, due: Option<Instant>) -> Self {
-        Self { url, due, failures: 0 }
+        Self { url, due, afresh: false, failures: 0 }
+    }
+
+    /// Takes the look-up that is due, if one is: whether what was learnt before is to be forgotten.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<bool> {
+        self.due.take_if(|due| *due <= now)?;
+        Some(std::mem::take(&mut self.afresh))
+    }
+
+    /// A server that it led to gave nothing. It may have moved, or another one may have come in its place. What is being
+    /// looked up, or needs no look-up, stays as it is.
+    pub(super) fn misled(&mut self, now: Instant, to_another: bool) {
+        if self.is_domain() {
+            self.due = self.due.map(|due| due.min(now));
+            self.afresh |= to_another;
+        }
     }
 
     /// It was found, and is looked up again some time.
@@ -36,9 +53,13 @@ impl Origin {
         self.due
     }
 
+    fn is_domain(&self) -> bool {
+        matches!(self.url, ServerUrl::Domain(_))
+    }
+
     /// The ways to each server of those found: behind a domain, those with the same host lead to the same one.
     pub(super) fn servers(&self, targets: Vec<Target>) -> Vec<Vec<Target>> {
-        let is_domain = matches!(self.url, ServerUrl::Domain(_));
+        let is_domain = self.is_domain();
         let mut servers: Vec<Vec<Target>> = Vec::new();
         let host =
             |target: &Target| (target.way.host.clone(), target.via.as_ref().map(|(host, _)| host.clone()));

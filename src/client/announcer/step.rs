@@ -18,6 +18,8 @@ pub enum Step {
         origin: usize,
         /// The domain, or the invite.
         url: ServerUrl,
+        /// Whether what was learnt of it before is to be forgotten: it led to another server than it said.
+        afresh: bool,
     },
     /// Ask a server who it is and who we are, and tell [`super::Announcer::asked`].
     Ask {

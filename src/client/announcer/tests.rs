@@ -452,7 +452,7 @@ fn the_ways_of_an_invite_are_tried_in_turn() {
 #[test]
 fn a_domain_is_looked_up_and_all_its_servers_are_announced_to() {
     let mut announcer = announcer(alice(), Some(300), &["example.org"]);
-    let Step::Locate { origin, url } = announcer.poll(START) else { panic!() };
+    let Step::Locate { origin, url, afresh: false } = announcer.poll(START) else { panic!() };
     assert_eq!(url.to_string(), "example.org");
     assert_eq!(announcer.poll(START), Step::Nothing);
     let told = announcer.located(START, origin, Err(Failure::TimedOut)).unwrap();
@@ -485,6 +485,25 @@ fn a_domain_is_looked_up_and_all_its_servers_are_announced_to() {
         }
     }
     panic!("it was not looked up again");
+}
+
+#[test]
+fn what_was_learnt_of_a_domain_is_forgotten_when_it_led_to_another_server() {
+    let mut announcer = announcer(alice(), Some(300), &["example.org"]);
+    let Step::Locate { origin, .. } = announcer.poll(START) else { panic!() };
+    let way = |pin: u8| Target { pin: Some([pin; 20]), ..Way::parse("https://example.org").unwrap().into() };
+    announcer.located(START, origin, Ok(vec![way(1)]));
+    let server = ask(&mut announcer, START);
+    announcer.asked(START, server, Err(Failure::WrongIdentity("another key")));
+    assert!(matches!(announcer.poll(START), Step::Locate { afresh: true, .. }));
+    announcer.located(START, origin, Ok(vec![way(2)]));
+    let Step::Ask { server, target } = announcer.poll(START) else { panic!() };
+    assert_eq!(target.pin, Some([2; 20]));
+    // Once more only after five minutes, whoever is there.
+    announcer.asked(START, server, Err(Failure::WrongIdentity("another key")));
+    assert!(matches!(announcer.poll(START), Step::Locate { afresh: true, .. }));
+    announcer.located(START, origin, Ok(vec![way(2)]));
+    assert!(wait_ms(&mut announcer, START) >= 270_000);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::time::Duration;
 use async_io::Timer;
 use smol::future::or;
 
+use crate::client::config::service_of;
 use crate::engine::mdns::{Advert, Interface};
 use crate::limits::{IO_LOOP_BOUND, MAX_MDNS_PACKET_BYTES, MAX_MDNS_REPLY_BYTES};
 use crate::net::clock::Clock;
@@ -75,9 +76,7 @@ pub struct LanAdvert {
 /// There is no LAN, the system does not let it be listened to, or the name is none.
 pub async fn browse(service: &str, window: Duration, mut found: impl FnMut(LanService)) -> io::Result<()> {
     let clock = Clock::start();
-    let name = name_of(service)
-        .and_then(|name| NameBuf::from_text(&format!("_{name}._tcp.local")))
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "no name of a service"))?;
+    let (name, _) = names_of(service)?;
     let here = Interfaces::open()?.on_lan(&Shown::default())?;
     if here.is_empty() {
         return Err(io::Error::new(ErrorKind::NotFound, "there is no LAN"));
@@ -121,23 +120,21 @@ pub async fn browse(service: &str, window: Duration, mut found: impl FnMut(LanSe
 /// or the id is too long. That there is no LAN is no error: there may be one later.
 pub async fn advertise(advert: LanAdvert, until: impl Future<Output = ()>) -> io::Result<()> {
     let clock = Clock::start();
-    let wrong = |what| io::Error::new(ErrorKind::InvalidInput, what);
-    let service = name_of(&advert.service).ok_or_else(|| wrong("no name of a service"))?;
-    let advert = Advert::peer(service, &advert.id, advert.port, advert.udp_port)
-        .map_err(|_| wrong("the name of the service or the id is too long"))?;
+    let (_, service) = names_of(&advert.service)?;
+    let advert = Advert::peer(&service, &advert.id, advert.port, advert.udp_port)
+        .map_err(|_| io::Error::new(ErrorKind::InvalidInput, "the id is too long"))?;
     let advertiser = Advertiser::open(advert, Shown::default(), seed()?.key(ADVERTISING), clock)?;
     or(advertiser.run(clock), until).await;
     advertiser.say_goodbye(clock);
     Ok(())
 }
 
-/// The NAME of `_NAME._tcp.local`, or of `NAME` alone.
-fn name_of(service: &str) -> Option<&str> {
-    let service = service.strip_suffix('.').unwrap_or(service);
-    let service = service.strip_suffix(".local").unwrap_or(service);
-    let service = service.strip_suffix("._tcp").unwrap_or(service);
-    let name = service.strip_prefix('_').unwrap_or(service);
-    (!name.is_empty() && !name.contains('.')).then_some(name)
+/// The whole name of a service, and NAME alone.
+fn names_of(service: &str) -> io::Result<(NameBuf, String)> {
+    let whole = service_of(service).map_err(|why| io::Error::new(ErrorKind::InvalidInput, why))?;
+    let name = whole.trim_start_matches('_').split('.').next().unwrap_or_default().into();
+    let whole = NameBuf::from_text(&whole).ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
+    Ok((whole, name))
 }
 
 fn seed() -> io::Result<Seed> {
@@ -154,15 +151,5 @@ mod tests {
         is_send(&browse("chess", Duration::ZERO, |_| ()));
         let advert = LanAdvert { service: "chess".into(), id: "alice".into(), port: 1, udp_port: None };
         is_send(&advertise(advert, async {}));
-    }
-
-    #[test]
-    fn a_service_may_be_named_in_full() {
-        for text in ["chess", "_chess", "_chess._tcp", "_chess._tcp.local", "_chess._tcp.local."] {
-            assert_eq!(name_of(text), Some("chess"), "{text}");
-        }
-        for text in ["", "_", "_chess._udp.local", "a.b"] {
-            assert_eq!(name_of(text), None, "{text}");
-        }
     }
 }

@@ -7,7 +7,7 @@ use async_io::Async;
 
 use super::race::{first_of, until, within};
 use super::{Reach, held};
-use crate::client::failure::Failure;
+use crate::client::failure::{Failure, unreachable};
 use crate::client::udp::{Answer, Dialogue, FIRST_PAUSE_MS, Question, TOKEN_LIFE_MS};
 use crate::client::url::{Scheme, Target};
 use crate::time::Instant;
@@ -153,8 +153,8 @@ impl Reach {
 pub(super) async fn connected(server: SocketAddr) -> Result<Async<UdpSocket>, Failure> {
     let any: IpAddr =
         if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = Async::<UdpSocket>::bind((any, 0)).map_err(|error| Failure::of_io(&error))?;
-    socket.get_ref().connect(server).map_err(|error| Failure::of_io(&error))?;
+    let socket = Async::<UdpSocket>::bind((any, 0)).map_err(|error| unreachable(&error))?;
+    socket.get_ref().connect(server).map_err(|error| unreachable(&error))?;
     Ok(socket)
 }
 

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use async_io::Async;
 use futures_rustls::TlsConnector;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 
 use super::Reach;
 use super::web::converse;
+use crate::client::date::Day;
 use crate::client::failure::Failure;
 use crate::client::http::Response;
 use crate::limits::EARLIEST_CREDIBLE_UNIX_S;
@@ -107,16 +108,16 @@ fn certificate_trouble(error: &CertificateError) -> String {
     match error {
         CertificateError::ExpiredContext { time, not_after } => format!(
             "it expired on {}, and the clock here shows {}: it must be renewed, or the clock is wrong",
-            Date(*not_after),
-            Date(*time)
+            Day(not_after.as_secs()),
+            Day(time.as_secs())
         ),
         CertificateError::NotValidYetContext { time, .. } if time.as_secs() < EARLIEST_CREDIBLE_UNIX_S => {
-            format!("the clock here shows {}, which is wrong: set it, and try again", Date(*time))
+            format!("the clock here shows {}, which is wrong: set it, and try again", Day(time.as_secs()))
         }
         CertificateError::NotValidYetContext { time, not_before } => format!(
             "it is good from {} on, and the clock here shows {}: one of them is wrong",
-            Date(*not_before),
-            Date(*time)
+            Day(not_before.as_secs()),
+            Day(time.as_secs())
         ),
         CertificateError::NotValidForNameContext { expected, presented } => {
             format!("it is for {}, not for {}", names(presented), expected.to_str())
@@ -159,61 +160,13 @@ fn names(presented: &[String]) -> String {
     }
 }
 
-/// A moment as a day of the proleptic Gregorian calendar, in UTC.
-struct Date(UnixTime);
-
-impl std::fmt::Display for Date {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut days = self.0.as_secs() / 86_400;
-        let mut year = 1970_u64;
-        let is_leap =
-            |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-        // A certificate's last year is 9999 (RFC 5280 section 4.1.2.5).
-        while year < 9999 {
-            let length = if is_leap(year) { 366 } else { 365 };
-            if days < length {
-                break;
-            }
-            (days, year) = (days.saturating_sub(length), year.saturating_add(1));
-        }
-        let february = if is_leap(year) { 29 } else { 28 };
-        let mut month = 1;
-        for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-            if days < length {
-                break;
-            }
-            (days, month) = (days.saturating_sub(length), u64::saturating_add(month, 1));
-        }
-        write!(f, "{year}-{month:02}-{:02}", days.saturating_add(1))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use rustls::pki_types::UnixTime;
+
     use super::*;
-
-    fn date(unix_s: u64) -> String {
-        Date(UnixTime::since_unix_epoch(Duration::from_secs(unix_s))).to_string()
-    }
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (unix_s, text) in [
-            (0, "1970-01-01"),
-            (951_782_399, "2000-02-28"),
-            (951_782_400, "2000-02-29"),
-            (951_868_800, "2000-03-01"),
-            (1_767_225_599, "2025-12-31"),
-            (1_767_225_600, "2026-01-01"),
-            (4_107_542_400, "2100-03-01"),
-            (253_402_300_799, "9999-12-31"),
-        ] {
-            assert_eq!(date(unix_s), text);
-        }
-        assert!(date(u64::MAX).starts_with("9999-12-"));
-    }
 
     #[test]
     fn names_are_told_as_far_as_they_are_names() {

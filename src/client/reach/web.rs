@@ -8,7 +8,7 @@ use smol::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::Reach;
 use super::race::{first_of, within};
-use crate::client::failure::Failure;
+use crate::client::failure::{Failure, unreachable};
 use crate::client::http::{Reader, Response, cut_short};
 use crate::client::json::Document;
 use crate::client::message::refusal;
@@ -50,7 +50,7 @@ impl Reach {
 }
 
 async fn connect(address: SocketAddr) -> Result<(Async<TcpStream>, SocketAddr), Failure> {
-    let stream = Async::<TcpStream>::connect(address).await.map_err(|error| Failure::of_io(&error))?;
+    let stream = Async::<TcpStream>::connect(address).await.map_err(|error| unreachable(&error))?;
     Ok((stream, address))
 }
 
