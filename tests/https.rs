@@ -267,11 +267,21 @@ fn the_doctor_says_what_is_wrong_with_a_certificate() {
     }
 }
 
+/// A moment that will be waited for.
+fn soon(reach: &Reach) -> Instant {
+    reach.clock().now().plus_ms(1_500)
+}
+
 /// What becomes of a question to a server that proves who it is and then does this.
 fn with_server(serve: impl Fn(Tls) + Send + 'static) -> Failure {
+    with_server_until(patient, serve)
+}
+
+/// The same within a time of one's own.
+fn with_server_until(deadline: fn(&Reach) -> Instant, serve: impl Fn(Tls) + Send + 'static) -> Failure {
     let front = TlsServer::start(certificate(&authority(), &["localhost"], GOOD), 1, serve);
     let reach = reach();
-    let deadline = reach.clock().now().plus_ms(1_500);
+    let deadline = deadline(&reach);
     let failure = smol::block_on(reach.health(&front.target("localhost"), deadline)).unwrap_err();
     assert!(reach.clock().now() < deadline.plus_ms(5_000), "long after the deadline");
     front.thread.join().unwrap();
@@ -280,8 +290,8 @@ fn with_server(serve: impl Fn(Tls) + Send + 'static) -> Failure {
 
 #[test]
 fn servers_that_misbehave_are_given_up_in_time() {
-    assert_eq!(with_server(wait_for_the_end), Failure::TimedOut, "it never answers");
-    let dripping = with_server(|mut stream| {
+    assert_eq!(with_server_until(soon, wait_for_the_end), Failure::TimedOut, "it never answers");
+    let dripping = with_server_until(soon, |mut stream| {
         read_request(&mut stream);
         stream.sock.set_read_timeout(Some(std::time::Duration::from_millis(20))).unwrap();
         for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n".iter().chain([b'x'; 9000].iter()) {
@@ -316,28 +326,27 @@ fn is_waiting(error: &io::Error) -> bool {
 
 #[test]
 fn what_speaks_no_tls_is_told_so() {
-    let plain = |serve: fn(TcpStream)| {
+    let plain = |deadline: fn(&Reach) -> Instant, serve: fn(TcpStream)| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = Way::parse(&format!("https://{}", listener.local_addr().unwrap())).unwrap().into();
         let server = thread::spawn(move || serve(uninterrupted(|| listener.accept()).unwrap().0));
         let reach = reach();
-        let deadline = reach.clock().now().plus_ms(1_500);
-        let failure = smol::block_on(reach.health(&to, deadline)).unwrap_err();
+        let failure = smol::block_on(reach.health(&to, deadline(&reach))).unwrap_err();
         server.join().unwrap();
         failure.to_string()
     };
-    let http = plain(|mut stream| {
+    let http = plain(patient, |mut stream| {
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         wait_for_the_end(stream);
     });
     assert_eq!(http, "the connection broke: what answers there does not speak TLS");
-    let early = plain(|mut stream| {
+    let early = plain(patient, |mut stream| {
         // What the client says is read, else the end would be a reset.
         stream.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
         wait_for_the_end(&mut stream);
     });
     assert_eq!(early, "the connection broke: the server closed it in the middle of the TLS handshake");
-    let silent = plain(wait_for_the_end);
+    let silent = plain(soon, wait_for_the_end);
     assert_eq!(silent, "no answer in time");
 }
 

@@ -10,8 +10,8 @@ use argh::{ArgsInfo, FromArgs};
 use super::{Exit, complain, say, warn};
 use crate::addr::CanonicalAddr;
 use crate::config::Config;
-use crate::engine::mdns::Advert;
-use crate::engine::{Engine, purpose};
+use crate::engine::Engine;
+use crate::engine::mdns::{Advert, Responder};
 use crate::limits::{MAX_CONNECTIONS, SPARE_DESCRIPTORS};
 use crate::net::clock::Clock;
 use crate::net::lan::Shown;
@@ -194,7 +194,7 @@ fn advertise(
     let port = http.map_or(0, |addr| addr.port());
     let opened = Advert::server(&config.service, &engine.bootstrap_id(), port, udp.map(|addr| addr.port()))
         .map_err(|Full| io::ErrorKind::InvalidInput.into())
-        .and_then(|advert| Advertiser::open(advert, shown, seed.key(purpose::MDNS), clock));
+        .and_then(|advert| Advertiser::open(advert, shown, Responder::key(seed), clock));
     match opened {
         Ok(advertiser) => {
             if !advertiser.has_lan() {

@@ -84,7 +84,7 @@ use stats::{Kind, Stats};
 use token::Minter;
 
 /// Purposes of the keys derived from the seed. A number, once used, is never given to another purpose.
-pub(crate) mod purpose {
+mod purpose {
     pub(super) const SAMPLING: u8 = 1;
     pub(super) const TOKENS: u8 = 2;
     pub(super) const TABLE: u8 = 3;
@@ -93,8 +93,7 @@ pub(crate) mod purpose {
     pub(super) const STABLE_SAMPLES: u8 = 6;
     pub(super) const DHT: u8 = 7;
     pub(super) const CHALLENGES: u8 = 8;
-    #[cfg(feature = "std")]
-    pub(crate) const MDNS: u8 = 9;
+    pub(super) const MDNS: u8 = 9;
 }
 
 /// All the memory of an engine: `PEERS` places in the table and sketches of `CELLS` cells a row. All zero when new, so

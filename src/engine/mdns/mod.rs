@@ -23,7 +23,7 @@ use heapless::Vec;
 use crate::limits::{
     MAX_INTERFACE_ADDRESSES, MAX_INTERFACES, MAX_MDNS_QUESTIONS, MAX_MDNS_RECORDS, MAX_MDNS_REPLY_BYTES,
 };
-use crate::rng::{HashKey, Rng};
+use crate::rng::{HashKey, Rng, Seed};
 use crate::time::Instant;
 use crate::wire::Full;
 use crate::wire::dns::{CLASS_IN, Data, Message, Name, Question, Record, Section, Type};
@@ -100,6 +100,11 @@ impl Responder {
     pub fn new(advert: Advert, key: HashKey) -> Result<Self, Full> {
         let names = Names::new(&advert)?;
         Ok(Self { advert, names, links: Vec::new(), rng: Rng::new(key), fight: (Instant::START, 0) })
+    }
+
+    /// The key for a responder beside a server of this seed.
+    pub fn key(seed: &Seed) -> HashKey {
+        seed.key(super::purpose::MDNS)
     }
 
     /// The instance's name as it is now, with its service.
@@ -345,13 +350,13 @@ impl Responder {
                 }
             }
             let mut ours = Vec::<Data<'_>, { MAX_INTERFACE_ADDRESSES + 2 }>::new();
-            packets::proposed(advert, names, link, |name, data| {
+            packets::proposed(advert, names, link, &mut |name, data| {
                 if names.own(name) == Some(own) {
                     let _ = ours.push(data);
                 }
             });
-            theirs.sort_unstable_by(Data::order);
-            ours.sort_unstable_by(Data::order);
+            sort(&mut theirs);
+            sort(&mut ours);
             !theirs.is_empty() && compare(&theirs, &ours) == Ordering::Greater
         });
         if loses {
@@ -390,7 +395,7 @@ impl Responder {
         // Another link of ours may be the same cable.
         let mut is_ours = false;
         for link in &self.links {
-            packets::proposed(&self.advert, &self.names, link, |name, data| {
+            packets::proposed(&self.advert, &self.names, link, &mut |name, data| {
                 is_ours |= name == record.name && data == record.data;
             });
         }
@@ -416,6 +421,19 @@ impl Responder {
             self.rng.below(PROBE_WAIT_MS.saturating_add(1)).into()
         };
         self.links.iter_mut().for_each(|link| link.probe(now.plus_ms(wait_ms)));
+    }
+}
+
+/// Puts a few records into their order, by insertion: the library's way is 2 kB of code.
+fn sort(records: &mut [Data<'_>]) {
+    for end in 1..records.len() {
+        for at in (1..=end).rev() {
+            if let Some([before, after]) = records.get_mut(at.saturating_sub(1)..=at)
+                && before.order(after) == Ordering::Greater
+            {
+                core::mem::swap(before, after);
+            }
+        }
     }
 }
 

@@ -33,20 +33,20 @@ pub(super) fn proposed<'r>(
     advert: &'r Advert,
     names: &'r Names,
     link: &'r Link,
-    mut each: impl FnMut(Name<'r>, Data<'r>),
+    each: &mut dyn FnMut(Name<'r>, Data<'r>),
 ) {
     for item in [Item::Txt, Item::Srv, Item::V4, Item::V6] {
-        records(advert, names, link, item, &mut each);
+        records(advert, names, link, item, each);
     }
 }
 
-/// Calls `each` for every record of an item but NSEC, with its name.
+/// Calls `each` for every record of an item but NSEC, with its name. One copy of it serves everybody who asks.
 fn records<'r>(
     advert: &'r Advert,
     names: &'r Names,
     link: &'r Link,
     item: Item,
-    each: &mut impl FnMut(Name<'r>, Data<'r>),
+    each: &mut dyn FnMut(Name<'r>, Data<'r>),
 ) {
     let (service, instance, host) = (names.service.name(), names.instance.name(), names.host.name());
     let srv = Data::Srv(Srv { priority: 0, weight: 0, port: advert.port, target: host });
@@ -111,7 +111,7 @@ pub(super) fn probe(advert: &Advert, names: &Names, link: &Link, alone: bool, ou
         out.question(names.instance.name(), Type::ANY, alone)?;
         out.question(names.host.name(), Type::ANY, alone)?;
         let mut written = Ok(());
-        proposed(advert, names, link, |name, data| {
+        proposed(advert, names, link, &mut |name, data| {
             let ttl_s = if matches!(data, Data::Txt(_)) { Item::Txt.ttl_s() } else { Item::Srv.ttl_s() };
             written = written.and_then(|()| out.record(Section::Authority, name, false, ttl_s, &data));
         });

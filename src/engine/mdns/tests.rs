@@ -5,7 +5,6 @@ use std::string::{String, ToString as _};
 use std::vec::Vec;
 
 use super::*;
-use crate::rng::Seed;
 use crate::wire::dns::{Emitter, Flags, NameBuf, Srv};
 
 const SERVICE: &str = "_pscryptochat._tcp.local";
@@ -581,6 +580,10 @@ fn hosts_of_one_identity_find_names_of_their_own() {
 #[test]
 fn the_first_difference_decides() {
     let a = |ip: [u8; 4]| Data::A(ip.into());
+    let mut records = [4, 1, 3, 3, 2].map(|n| a([n, 0, 0, 0]));
+    sort(&mut records);
+    assert_eq!(records, [1, 2, 3, 3, 4].map(|n| a([n, 0, 0, 0])));
+    sort(&mut []);
     assert_eq!(compare(&[a([169, 254, 99, 200])], &[a([169, 254, 200, 50])]), Ordering::Less);
     assert_eq!(compare(&[a([1, 1, 1, 1])], &[a([1, 1, 1, 1])]), Ordering::Equal);
     assert_eq!(compare(&[a([1, 1, 1, 1]), a([1, 1, 1, 2])], &[a([1, 1, 1, 1])]), Ordering::Greater);
