@@ -14,20 +14,7 @@ use waypost::limits::{CONNECTIONS_PER_HOST, MAX_CONNECTIONS, NARROW_CONNECTIONS_
 
 #[test]
 fn an_address_and_a_network_have_a_share() {
-    let own = std::env::current_exe().unwrap();
-    let namespace = ["--map-root-user", "--net", "--"];
-    let can = Command::new("unshare").args(namespace).args(["ip", "link", "set", "lo", "up"]).output();
-    if !can.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this machine makes no network namespace: {can:?}");
-        return;
-    }
-    let test = ["--ignored", "--exact", "inside_of_a_namespace", "--nocapture"];
-    let runner = support::runner();
-    let words = namespace.into_iter().chain(runner.split_whitespace());
-    let run = Command::new("unshare").args(words).arg(own).args(test).output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(said.contains("1 passed"), "{said}");
+    support::in_a_namespace(&[]);
 }
 
 #[test]

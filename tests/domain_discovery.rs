@@ -62,20 +62,7 @@ fn domains_are_looked_up() {
         eprintln!("skipped: there is no dnsmasq (apt install dnsmasq-base): {error}");
         return;
     }
-    let own = std::env::current_exe().unwrap();
-    let namespace = ["--map-root-user", "--net", "--mount", "--"];
-    let can = Command::new("unshare").args(namespace).args(["ip", "link", "set", "lo", "up"]).output();
-    if !can.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this machine makes no namespaces: {can:?}");
-        return;
-    }
-    let test = ["--ignored", "--exact", "inside_of_a_namespace", "--nocapture"];
-    let runner = support::runner();
-    let words = namespace.into_iter().chain(runner.split_whitespace());
-    let run = Command::new("unshare").args(words).arg(own).args(test).output().unwrap();
-    let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
-    assert!(said.contains("1 passed"), "{said}");
+    support::in_a_namespace(&["--mount"]);
 }
 
 #[test]

@@ -42,6 +42,28 @@ pub fn runner() -> String {
     })
 }
 
+/// Runs the ignored test `inside_of_a_namespace` of this file as root of namespaces of its own: a network, and those of `more`
+/// (flags of unshare(1)). Says so and does nothing where the machine makes none.
+#[cfg(target_os = "linux")]
+pub fn in_a_namespace(more: &[&str]) {
+    let own = std::env::current_exe().unwrap();
+    let namespace = || {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--net"]).args(more).arg("--");
+        command
+    };
+    let can = namespace().args(["ip", "link", "set", "lo", "up"]).output();
+    if !can.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this machine makes no namespaces: {can:?}");
+        return;
+    }
+    let test = ["--ignored", "--exact", "inside_of_a_namespace", "--nocapture"];
+    let run = namespace().args(runner().split_whitespace()).arg(own).args(test).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(said.contains("1 passed"), "{said}");
+}
+
 /// The program, with nothing in its environment that could configure it.
 pub fn waypost() -> Command {
     let program = env!("CARGO_BIN_EXE_waypost");
