@@ -30,6 +30,7 @@ use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
 use crate::quoted::Quoted;
 
 /// Columns of help.
+#[cfg(feature = "client")]
 const HELP_COLUMNS: usize = 80;
 
 /// How the program ends: the exit codes are part of its interface.
@@ -158,6 +159,7 @@ fn explain(early: &EarlyExit) -> Exit {
 
 /// Help in lines of 80 columns, but for the examples, which are there to be copied. What is too long goes on below its
 /// beginning, and in the usage line with a whole option.
+#[cfg(feature = "client")]
 fn wrapped(text: &str) -> String {
     let mut help = String::with_capacity(text.len());
     let mut is_example = false;
@@ -186,6 +188,12 @@ fn wrapped(text: &str) -> String {
         help.push('\n');
     }
     help
+}
+
+/// Help as the argument parser gives it: the boards' servers have two commands, and no room to spare.
+#[cfg(not(feature = "client"))]
+fn wrapped(text: &str) -> &str {
+    text
 }
 
 /// The value of `--timeout` in milliseconds.

@@ -30,8 +30,9 @@ use crate::wire::{Full, hex};
     subcommand,
     name = "serve",
     example = "{command_name}\n{command_name} --port 80 --identity /etc/waypost/identity --network chess",
-    note = "Every option is also an environment variable (--udp-port is UDP_PORT) and a key of the configuration file. \
-            A flag beats a variable, a variable beats the file. Lists are separated by commas in a variable.",
+    note = "Every option is also an environment variable (--udp-port is UDP_PORT) and a\n\
+            key of the configuration file. A flag beats a variable, a variable beats the\n\
+            file. Lists are separated by commas in a variable.",
     error_code(0, "SIGTERM ended it."),
     error_code(1, "A port cannot be had, or there is not enough memory."),
     error_code(2, "A flag, a variable or the configuration file is wrong."),

@@ -103,9 +103,15 @@ impl Cache {
         entry.services = Some(Kept { value, until: now.plus_s(life_s) });
     }
 
-    /// Forgets a domain: what it led to is not what it said.
+    /// Forgets what a domain said: what it led to is something else. What could not be had stays so for its time, or whoever
+    /// comes again and again would ask each time.
     pub fn forget(&mut self, domain: &str) {
-        self.0.remove(domain);
+        let Some(entry) = self.0.get_mut(domain) else { return };
+        entry.well_known.take_if(|kept| kept.value.is_ok());
+        entry.services.take_if(|kept| kept.value.is_ok());
+        if entry.well_known.is_none() && entry.services.is_none() {
+            self.0.remove(domain);
+        }
     }
 
     /// The place of a domain. The one that is the first to be outdated makes room for a new one.
@@ -196,6 +202,23 @@ mod tests {
             assert_eq!(cache.services(at(7).plus_s(life_s), "a.example"), None);
             assert_eq!(cache.well_known(at(7), "a.example"), None, "and nothing else");
         }
+    }
+
+    #[test]
+    fn what_a_domain_said_is_forgotten_and_what_failed_is_not() {
+        let mut cache = Cache::default();
+        let document = Ok((WellKnown::default(), Caching::default()));
+        cache.keep_services(at(0), "a.example", &Ok((Services::Refused, Some(60))));
+        cache.keep_well_known(at(0), "a.example", &document);
+        cache.keep_services(at(0), "b.example", &Ok((Services::None, Some(60))));
+        cache.keep_well_known(at(0), "b.example", &Err(Failure::Status(404)));
+        ["a.example", "b.example", "c.example"].into_iter().for_each(|domain| cache.forget(domain));
+        assert_eq!((cache.well_known(at(0), "a.example"), cache.services(at(0), "a.example")), (None, None));
+        assert_eq!(cache.services(at(0), "b.example"), None);
+        assert_eq!(cache.well_known(at(59), "b.example"), Some(Err(Failure::Status(404))));
+        cache.keep_well_known(at(60), "b.example", &Err(Failure::Status(404)));
+        assert!(cache.well_known(at(179), "b.example").is_some(), "twice as long");
+        assert_eq!(cache.0.len(), 1);
     }
 
     #[test]

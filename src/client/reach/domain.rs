@@ -65,7 +65,8 @@ impl Reach {
         }
     }
 
-    /// Forgets what was learnt of a domain: a server that it led to is not the one that it said.
+    /// Forgets what a domain said: a server that it led to is not there, or another one. What could not be had stays so for its
+    /// time.
     pub fn forget(&self, domain: &str) {
         held(&self.domains).forget(domain);
     }
@@ -159,8 +160,8 @@ mod tests {
         let located = locate("a.example").unwrap();
         assert_eq!((located.how, located.tried.len()), (How::Name, 2));
         assert_eq!(located.tried[0], (How::WellKnown, Failure::Status(404)));
-        reach.forget("a.example");
-        assert_eq!(held(&reach.domains).well_known(reach.now(), "a.example"), None);
+        reach.forget("d.example");
+        assert_eq!(held(&reach.domains).well_known(reach.now(), "d.example"), None);
     }
 
     #[test]
