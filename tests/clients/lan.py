@@ -11,6 +11,7 @@ from servers import LanWaypost
 
 KIND = "_pscryptochat._tcp"
 ZEROCONF = pathlib.Path(__file__).with_name("zeroconf_peer.py")
+EXAMPLE = pathlib.Path(__file__).parents[2] / "target/debug/examples/lan"
 # A bus for whoever is root in these namespaces only.
 BUS = """<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/>
@@ -174,7 +175,7 @@ def conflict(stage, binary):
 
 def browses(stage, binary):
     """The client finds a server, itself on another host, and what avahi and python-zeroconf advertise."""
-    lan = str(pathlib.Path(binary).with_name("examples") / "lan")
+    lan = str(EXAMPLE)
     avahi = start(stage, Avahi, stage.folder / "avahi.log")
     server = serve(stage, binary, "server")
     stage.programs.append(AvahiTool(avahi, "publish", "--service", "alice", KIND, "9000", "txtvers=1", "id=al", "udp=9001"))

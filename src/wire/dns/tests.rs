@@ -3,12 +3,19 @@ use std::vec::Vec;
 
 use super::*;
 
-/// What avahi-daemon 0.8 says of a web server, with everything one could ask next.
-const AVAHI: &[u8] = b"\0\0\x84\0\0\0\0\x01\0\0\0\x03\
-    \x05_http\x04_tcp\x05local\0\0\x0c\0\x01\0\0\x11\x94\0\x08\x05hello\xc0\x0c\
-    \xc0\x28\0\x10\x80\x01\0\0\x11\x94\0\x10\x06path=/\x08txtvers=\
-    \xc0\x28\0\x21\x80\x01\0\0\0\x78\0\x0c\0\0\0\0\x1f\x90\x03box\xc0\x17\
-    \xc0\x5e\0\x01\x80\x01\0\0\0\x78\0\x04\x0a\x01\x02\x03";
+/// What avahi-daemon 0.8 answered to a browser.
+const AVAHI: &[u8] = b"\0\0\x84\0\0\0\0\x05\0\0\0\0\
+    \x0d_pscryptochat\x04_tcp\x05local\0\0\x0c\0\x01\0\0\x11\x94\0\x08\x05alice\xc0\x0c\
+    \xc0\x30\0\x10\x80\x01\0\0\x11\x94\0\x1c\x09txtvers=1\x08id=alice\x08udp=9001\
+    \xc0\x30\0\x21\x80\x01\0\0\0\x78\0\x0b\0\0\0\0\x23\x28\x02vm\xc0\x1f\
+    \xc0\x72\0\x1c\x80\x01\0\0\0\x78\0\x10\xfd\0\0\x50\0\0\0\0\0\0\0\0\0\0\0\x01\
+    \xc0\x72\0\x01\x80\x01\0\0\0\x78\0\x04\xc0\xa8\x32\x01";
+
+/// How it asked before whether the name is free.
+const AVAHI_PROBE: &[u8] = b"\0\0\0\0\0\x01\0\0\0\x02\0\0\
+    \x05alice\x0d_pscryptochat\x04_tcp\x05local\0\0\xff\0\x01\
+    \xc0\x0c\0\x21\0\x01\0\0\0\x78\0\x0b\0\0\0\0\x23\x28\x02vm\xc0\x25\
+    \xc0\x0c\0\x10\0\x01\0\0\x11\x94\0\x1c\x09txtvers=1\x08id=alice\x08udp=9001";
 
 fn name(text: &str) -> NameBuf {
     NameBuf::from_text(text).unwrap()
@@ -44,23 +51,24 @@ fn an_answer_of_avahi() {
     let header = Message::parse(AVAHI).unwrap();
     assert_eq!((header.id, header.flags), (0, Flags::RESPONSE));
     assert!(header.flags.is_response() && !header.flags.is_truncated());
-    let [ptr, txt, srv, a] = records[..] else { panic!("{records:?}") };
+    let [ptr, txt, srv, aaaa, a] = records[..] else { panic!("{records:?}") };
     assert_eq!((ptr.section, ptr.flush, ptr.ttl_s), (Section::Answer, false, 4500));
-    assert_eq!(ptr.data, Data::Ptr(name("hello._HTTP._tcp.local").name()));
+    assert_eq!(ptr.data, Data::Ptr(name("alice._PSCryptoChat._tcp.local").name()));
     let Data::Txt(texts) = txt.data else { panic!("{txt:?}") };
-    assert!(txt.flush && txt.name == name("hello._http._tcp.local").name());
-    assert_eq!(texts.value("PATH"), Some(&b"/"[..]));
-    assert_eq!((texts.value("txtvers"), texts.value("udp")), (Some(&b""[..]), None));
-    let target = name("box.local");
-    let service = Srv { priority: 0, weight: 0, port: 8080, target: target.name() };
+    assert!(txt.flush && txt.name == name("alice._pscryptochat._tcp.local").name());
+    assert_eq!((texts.value("ID"), texts.value("path")), (Some(&b"alice"[..]), None));
+    let target = name("vm.local");
+    let service = Srv { priority: 0, weight: 0, port: 9000, target: target.name() };
     assert_eq!((srv.data, srv.ttl_s), (Data::Srv(service), 120));
-    assert_eq!((a.section, a.data), (Section::Additional, Data::A([10, 1, 2, 3].into())));
-    assert!(a.name == target.name());
+    assert_eq!(aaaa.data, Data::Aaaa("fd00:50::1".parse().unwrap()));
+    assert_eq!((a.section, a.data), (Section::Answer, Data::A([192, 168, 50, 1].into())));
+    assert!(a.name == target.name() && aaaa.name == target.name());
 }
 
 #[test]
 fn what_is_read_is_written_again() {
     assert_eq!(write(AVAHI), AVAHI);
+    assert_eq!(write(AVAHI_PROBE), AVAHI_PROBE);
     let probe =
         b"\0\0\0\0\0\x01\0\0\0\x01\0\0\x03box\x05local\0\0\xff\x80\x01\xc0\x0c\0\x1c\0\x01\0\0\0\x78\0\x10\
         \xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\x07";
@@ -110,7 +118,7 @@ fn every_prefix_is_malformed_or_less() {
         let Ok(message) = Message::parse(&AVAHI[..end]) else { continue };
         // What is whole before the end is read, and then it is over.
         let found: Vec<_> = message.records().collect();
-        assert!(found.len() <= 4 && found.iter().filter(|record| record.is_err()).count() == 1);
+        assert!(found.len() <= 5 && found.iter().filter(|record| record.is_err()).count() == 1);
         assert!(found.last().unwrap().is_err());
     }
 }
