@@ -43,6 +43,7 @@ stage_clippy() {
 stage_features() {
   cargo check --locked --lib --no-default-features
   cargo check --locked --all-targets --no-default-features --features std
+  cargo check --locked --all-targets --no-default-features --features std,mdns
   cargo check --locked --all-targets --no-default-features --features client
   cargo check --locked --all-targets --all-features
   WAYPOST_MAX_PEERS=16 WAYPOST_MAX_CONNECTIONS=4 WAYPOST_LIMITER_CELLS=256 cargo check --locked
@@ -150,9 +151,9 @@ stage_cross() {
   boards/cross/prove.sh
 }
 
-# The wall clock of some tests is wrong on purpose.
+# The wall clock of some tests is wrong on purpose; others have a name server, or read QR codes.
 stage_test() {
-  [ "$fast" = yes ] || apt_install faketime
+  [ "$fast" = yes ] || apt_install faketime dnsmasq-base zbar-tools
   cargo test --locked --no-fail-fast
 }
 

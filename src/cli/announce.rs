@@ -7,12 +7,14 @@ use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, check, complain, say};
+use super::{Exit, check, complain, say, warn};
 use crate::client::announcer::{
     Announcer, BadPeer, Event, MAX_ANNOUNCED_SERVERS, OwnPeer, Terms, What, keep_announced, leave_everywhere,
 };
-use crate::client::config::{Config, ConfigError, INTERVAL_RANGE_S};
+use crate::client::config::{Config, ConfigError, DEFAULT_SERVICE, INTERVAL_RANGE_S};
 use crate::client::failure::Failure;
+use crate::client::keep_present;
+use crate::client::lan::LanAdvert;
 use crate::client::reach::Reach;
 use crate::client::url::ServerUrl;
 use crate::config;
@@ -67,6 +69,9 @@ pub(super) struct Announce {
     /// token of an earlier registration, to refresh or leave from another address
     #[argh(option, arg_name = "token")]
     token: Option<String>,
+    /// while it runs, also let neighbours on the LAN find the peer; it needs a tcp:// endpoint
+    #[argh(switch)]
+    lan: bool,
     /// take the peer back instead
     #[argh(switch)]
     leave: bool,
@@ -83,6 +88,8 @@ struct Choice {
     own: OwnPeer,
     terms: Terms,
     servers: Vec<ServerUrl>,
+    /// The DNS-SD service of the LAN.
+    service: String,
 }
 
 /// What was heard of the servers so far, and how it is told.
@@ -104,9 +111,12 @@ impl Announce {
                 return complain(format_args!("no randomness from the system: {error}"), Exit::Failed);
             }
         };
-        let announcer = self.choose(&seed).and_then(|choice| self.announcer(choice, &seed));
-        let (announcer, runs) = match announcer {
-            Ok(announcer) => announcer,
+        let chosen = self.choose(&seed).and_then(|choice| {
+            let advert = self.advert(&choice)?;
+            self.announcer(choice, &seed).map(|announcer| (announcer, advert))
+        });
+        let ((announcer, runs), advert) = match chosen {
+            Ok(chosen) => chosen,
             Err(error) => return complain(error, Exit::Usage),
         };
         let reach = Reach::new(Clock::start(), &seed);
@@ -114,7 +124,7 @@ impl Announce {
         if self.leave {
             leave(&reach, announcer, report)
         } else if runs {
-            keep(&reach, announcer, report)
+            keep(&reach, announcer, advert, report)
         } else {
             once(&reach, announcer, report)
         }
@@ -149,6 +159,7 @@ impl Announce {
                 token: self.token.clone(),
                 ..Terms::from(&config)
             },
+            service: config.lan_service.unwrap_or_else(|| DEFAULT_SERVICE.into()),
             servers: config.servers.into_iter().map(|server| server.url).collect(),
         })
     }
@@ -170,9 +181,22 @@ impl Announce {
         })
     }
 
+    /// What neighbours are told.
+    fn advert(&self, choice: &Choice) -> Result<Option<LanAdvert>, ConfigError> {
+        let needs = |what| flag("--lan", format_args!("needs {what}"));
+        match LanAdvert::of(&choice.service, &choice.own) {
+            _ if !self.lan => Ok(None),
+            _ if self.leave || choice.terms.interval_s.is_none() => {
+                Err(needs("--every: it lasts as long as this runs"))
+            }
+            Some(advert) => Ok(Some(advert)),
+            None => Err(needs("an endpoint of scheme tcp")),
+        }
+    }
+
     /// The announcer, and whether it runs until it is stopped.
     fn announcer(&self, choice: Choice, seed: &Seed) -> Result<(Announcer, bool), ConfigError> {
-        let Choice { own, mut terms, servers } = choice;
+        let Choice { own, mut terms, servers, .. } = choice;
         let runs = terms.interval_s.is_some() && !self.leave;
         let (network, rng) = (own.network.clone(), Rng::new(seed.key(JITTER)));
         let announcer = if self.leave {
@@ -197,14 +221,17 @@ fn once(reach: &Reach, mut announcer: Announcer, mut report: Report) -> Exit {
 }
 
 /// Announces until a signal comes.
-fn keep(reach: &Reach, mut announcer: Announcer, mut report: Report) -> Exit {
+fn keep(reach: &Reach, mut announcer: Announcer, advert: Option<LanAdvert>, mut report: Report) -> Exit {
     let signals = match EndSignals::listen() {
         Ok(signals) => signals,
         Err(error) => return complain(format_args!("cannot listen for signals: {error}"), Exit::Failed),
     };
     let ending = Cell::new(Ending::Terminated);
     let stop = async { ending.set(signals.next().await) };
-    smol::block_on(keep_announced(reach, &mut announcer, |event| report.tell(&event), stop));
+    let told = |event| report.tell(&event);
+    if let Err(error) = smol::block_on(keep_present(reach, &mut announcer, advert, told, stop)) {
+        warn(format_args!("neighbours on the LAN could not find the peer: {error}"));
+    }
     match ending.get() {
         Ending::Terminated => Exit::Done,
         Ending::Interrupted => Exit::Interrupted,

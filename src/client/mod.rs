@@ -62,11 +62,11 @@ pub mod udp;
 pub mod url;
 
 use std::future::Future;
+use std::io;
 
 use smol::channel::bounded;
 use smol::future::zip;
 
-use crate::endpoint::Endpoint;
 use crate::net::clock::Clock;
 use crate::net::process;
 use announcer::{Announcer, BadPeer, Event, OwnPeer, keep_announced};
@@ -124,31 +124,10 @@ impl Client {
         told: impl FnMut(Event),
         stop: impl Future<Output = ()>,
     ) -> Result<(), BadPeer> {
-        let endpoints = own.endpoints.clone();
+        let advert = self.config.lan_service.as_ref().and_then(|service| LanAdvert::of(service, &own));
         let mut announcer = Announcer::of(&self.reach, &self.config, own)?;
-        let advert = self.config.lan_service.as_ref().and_then(|service| {
-            let (service, id) = (service.clone(), announcer.id().into());
-            Some(LanAdvert {
-                service,
-                id,
-                port: port_of("tcp", &endpoints)?,
-                udp_port: port_of("udp", &endpoints),
-            })
-        });
-        let (announcing, over) = bounded::<()>(1);
-        let servers = async {
-            keep_announced(&self.reach, &mut announcer, told, stop).await;
-            drop(announcing);
-        };
-        let neighbours = async {
-            if let Some(advert) = advert {
-                let end = async {
-                    let _ = over.recv().await;
-                };
-                let _ = lan::advertise(advert, end).await;
-            }
-        };
-        zip(servers, neighbours).await;
+        // There may be no LAN, and nobody misses it.
+        let _ = keep_present(&self.reach, &mut announcer, advert, told, stop).await;
         Ok(())
     }
 
@@ -163,8 +142,30 @@ impl Client {
     }
 }
 
-/// The port of the first endpoint of this scheme.
-fn port_of(scheme: &str, endpoints: &[String]) -> Option<u16> {
-    let parsed = endpoints.iter().filter_map(|text| Endpoint::parse(text).ok());
-    parsed.filter(|endpoint| endpoint.scheme == scheme).map(|endpoint| endpoint.port).next()
+/// Keeps a peer announced at servers and, if there is an advert, on the LAN, until `stop` is ready. Then everybody is told goodbye.
+///
+/// # Errors
+/// Why the LAN could not be told; the servers were.
+pub async fn keep_present(
+    reach: &Reach,
+    announcer: &mut Announcer,
+    advert: Option<LanAdvert>,
+    told: impl FnMut(Event),
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let (announcing, over) = bounded::<()>(1);
+    let servers = async {
+        keep_announced(reach, announcer, told, stop).await;
+        drop(announcing);
+    };
+    let neighbours = async {
+        let end = async {
+            let _ = over.recv().await;
+        };
+        match advert {
+            Some(advert) => lan::advertise(advert, end).await,
+            None => Ok(()),
+        }
+    };
+    zip(servers, neighbours).await.1
 }

@@ -20,7 +20,9 @@ use std::time::Duration;
 use async_io::Timer;
 use smol::future::or;
 
+use crate::client::announcer::OwnPeer;
 use crate::client::config::service_of;
+use crate::endpoint::Endpoint;
 use crate::engine::mdns::{Advert, Interface};
 use crate::limits::{IO_LOOP_BOUND, MAX_MDNS_PACKET_BYTES, MAX_MDNS_REPLY_BYTES};
 use crate::net::clock::Clock;
@@ -67,6 +69,18 @@ pub struct LanAdvert {
     pub port: u16,
     /// Its UDP port, if it has one.
     pub udp_port: Option<u16>,
+}
+
+impl LanAdvert {
+    /// The advert of a peer that is announced as `own`: its first ports of schemes `tcp` and `udp`. `None` without an id or an endpoint of
+    /// scheme `tcp`: the service is one over TCP.
+    pub fn of(service: &str, own: &OwnPeer) -> Option<Self> {
+        let port = |scheme: &str| {
+            let parsed = own.endpoints.iter().filter_map(|text| Endpoint::parse(text).ok());
+            parsed.filter(|endpoint| endpoint.scheme == scheme).map(|endpoint| endpoint.port).next()
+        };
+        Some(Self { service: service.into(), id: own.own_id()?, port: port("tcp")?, udp_port: port("udp") })
+    }
 }
 
 /// Looks for `service`, `_NAME._tcp.local` or `NAME` alone, for as long as `window`. `found` is called once for everybody, as soon

@@ -397,6 +397,29 @@ fn a_name_that_is_taken_is_changed() {
 }
 
 #[test]
+fn of_two_that_probe_the_later_records_win() {
+    let own = name("waypost-1a2b3c4d.local");
+    for (ip, wins) in [([10, 0, 0, 9], true), ([10, 0, 0, 0], false), ([10, 0, 0, 1], false)] {
+        let mut host = Host::new();
+        // After the first probe, and before the second.
+        let first = host.run_until(250)[0].0;
+        host.now = Instant::from_ms(300.min(first + 249));
+        let heard = host.now.as_ms();
+        let mut buffer = [0; 500];
+        let mut out = Emitter::new(&mut buffer, 0, Flags::QUERY).unwrap();
+        out.question(own.name(), Type::ANY, false).unwrap();
+        out.record(Section::Authority, own.name(), false, 120, &Data::A(ip.into())).unwrap();
+        let length = out.finish();
+        host.hear(NEIGHBOUR, &buffer[..length]);
+        let sent = host.run_until(20_000);
+        let wait = if wins { heard + 1_000 } else { first + 250 };
+        assert_eq!(sent[0].0, wait, "{ip:?}");
+        assert_eq!(sent.len(), if wins { 5 } else { 4 }, "{ip:?}");
+        assert_eq!(host.responder.host().to_string(), "waypost-1a2b3c4d.local");
+    }
+}
+
+#[test]
 fn a_name_that_is_claimed_is_probed_again() {
     let mut host = Host::settled();
     let claimed = claim(&name("waypost-1a2b3c4d.local"), 120, &Data::A([10, 0, 0, 9].into()));
