@@ -98,7 +98,7 @@ fn a_server_that_is_well_has_nothing_but_ok() {
 
 #[test]
 fn udp_that_is_off_is_told() {
-    let server = Server::start_bare(&["--port=0", "--udp-port=0", "--no-mdns"]);
+    let server = Server::start_bare(&["--port=0", "--udp-port=0"]);
     let findings = examined(local(server.http.port(), dead_port()));
     for udp in of(&findings, "udp") {
         assert_eq!(udp.verdict, "fail", "{udp:?}");
@@ -123,7 +123,7 @@ fn a_server_that_does_not_run_is_told() {
 
 #[test]
 fn udp_that_gets_lost_is_told_from_udp_that_is_off() {
-    let server = Server::start_bare(&["--port=0", "--udp-port=0", "--no-mdns"]);
+    let server = Server::start_bare(&["--port=0", "--udp-port=0"]);
     // As a firewall does: whatever comes is heard by nobody.
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr();
     let _held = silent.as_ref().map(|addr| UdpSocket::bind(addr).unwrap()).unwrap();
@@ -254,6 +254,45 @@ fn inside_behind_firewalls() {
     }
     let healed = examined(local(http, udp));
     assert!(of(&healed, "udp").iter().any(|finding| finding.verdict == "ok"), "{healed:?}");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", feature = "mdns"))]
+fn who_is_on_the_lan_is_told() {
+    in_namespace("inside_with_a_lan");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", feature = "mdns"))]
+#[ignore = "run by the other test, in a network namespace"]
+fn inside_with_a_lan() {
+    let ip = |words: &str| Command::new("ip").args(words.split(' ')).output().unwrap();
+    let made = ip("link add lan0 type veth peer name lan1");
+    if !made.status.success() {
+        eprintln!("skipped: there are no virtual cables here: {}", String::from_utf8_lossy(&made.stderr));
+        return;
+    }
+    for words in
+        ["link set lo up", "link set lan1 up", "address add 192.168.7.1/24 dev lan0", "link set lan0 up"]
+    {
+        assert!(ip(words).status.success(), "ip {words}");
+    }
+    let mut command = waypost();
+    command.args(["serve", "--port=0", "--udp-port=0"]);
+    let server = Server::spawn(command);
+    let port = server.http.port();
+    let lan = |service: &str| {
+        let mut command = local(port, 0);
+        let output = command.args(["--json", "--timeout=1", "--service", service]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let found = format!("at 192.168.7.1 port {port}");
+    let is_told = |said: &String| said.contains("found on the LAN: the server ") && said.contains(&found);
+    // It advertises once it has asked whether its name is free.
+    let said = (0..10).map(|_| lan("pscryptochat")).find(is_told).expect("the server is found");
+    assert!(said.contains("lan0 (192.168.7.1)"), "{said}");
+    let said = lan("chess");
+    assert!(said.contains("nobody on the LAN advertises _chess._tcp.local"), "{said}");
 }
 
 #[test]
