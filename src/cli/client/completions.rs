@@ -7,7 +7,7 @@ use argh_complete::fish::Fish;
 use argh_complete::nushell::Nushell;
 use argh_complete::zsh::Zsh;
 
-use super::{Exit, Waypost, complain, say};
+use crate::cli::{Exit, Waypost, complain, say};
 use crate::quoted::Quoted;
 
 /// print the script by which a shell completes commands
@@ -19,7 +19,7 @@ use crate::quoted::Quoted;
     note = "Put where the shell looks for such scripts, it works from the next shell on.",
     error_code(2, "There is no script for that shell.")
 )]
-pub(super) struct Completions {
+pub(in crate::cli) struct Completions {
     /// bash, fish, nushell or zsh
     #[argh(positional)]
     shell: String,

@@ -2,7 +2,8 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, complain, say, show};
+use super::show;
+use crate::cli::{Exit, complain, say};
 use crate::client::Client;
 use crate::client::config::{Config, ConfigError, DEFAULT_BUDGET_MS, DEFAULT_SERVICE, service_of};
 use crate::client::doctor::server::Patient;
@@ -21,7 +22,7 @@ use crate::quoted::Quoted;
     error_code(1, "Something does not work."),
     error_code(2, "A flag is wrong.")
 )]
-pub(super) struct Doctor {
+pub(in crate::cli) struct Doctor {
     /// server to look at: http://, https://, udp://, waypost:, or a bare domain (repeatable)
     #[argh(option, arg_name = "url")]
     server: Vec<String>,

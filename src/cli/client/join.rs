@@ -3,7 +3,8 @@
 use argh::{ArgsInfo, FromArgs};
 
 use super::discover::{conclude, tell};
-use super::{Exit, complain, say, show};
+use super::show;
+use crate::cli::{Exit, complain, say};
 use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
 use crate::client::date::{Date, Day};
@@ -22,7 +23,7 @@ use crate::quoted::Quoted;
     error_code(1, "The invite has expired, or its server gave nothing and nobody else was found."),
     error_code(2, "That is no invite, or a flag is wrong.")
 )]
-pub(super) struct Join {
+pub(in crate::cli) struct Join {
     /// the invite
     #[argh(positional)]
     invite: String,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, check, complain, say, warn};
+use crate::cli::{Exit, check, complain, say, warn};
 use crate::client::announcer::{
     Announcer, BadPeer, Event, MAX_ANNOUNCED_SERVERS, OwnPeer, Terms, What, keep_announced, leave_everywhere,
 };
@@ -41,7 +41,7 @@ const ID: u8 = b'i';
     error_code(2, "A flag, the configuration or the identity file is wrong."),
     error_code(130, "Interrupted, after leaving.")
 )]
-pub(super) struct Announce {
+pub(in crate::cli) struct Announce {
     /// server to announce at: http://, https://, udp://, waypost:, or a bare domain (repeatable, at most 8; default http://127.0.0.1:PORT, with PORT from the environment or 8080)
     #[argh(option, arg_name = "url")]
     server: Vec<String>,

@@ -4,7 +4,8 @@ use std::io::IsTerminal as _;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, complain, say, show, warn};
+use super::show;
+use crate::cli::{Exit, complain, say, warn};
 use crate::client::config::{Config, DEFAULT_NETWORK};
 use crate::client::invite::Invite;
 use crate::client::qr::{Qr, Terminal};
@@ -30,7 +31,7 @@ const ASK_MS: u64 = 5_000;
     error_code(1, "The server did not tell its id, or the file could not be written."),
     error_code(2, "A flag is wrong, or the invite would be longer than 160 characters.")
 )]
-pub(super) struct InviteCommand {
+pub(in crate::cli) struct InviteCommand {
     /// way to the server: http://, https:// or udp:// (repeatable, 1 to 4)
     #[argh(option, arg_name = "url")]
     server: Vec<String>,

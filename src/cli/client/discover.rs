@@ -5,7 +5,8 @@ use std::path::Path;
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, complain, say, show};
+use super::show;
+use crate::cli::{Exit, complain, say};
 use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
 use crate::client::plan::{Asked, Discovery, Level};
@@ -21,7 +22,7 @@ use crate::quoted::Quoted;
     error_code(1, "Nobody answered, and nobody was found."),
     error_code(2, "A flag or the configuration file is wrong.")
 )]
-pub(super) struct Discover {
+pub(in crate::cli) struct Discover {
     /// JSON file with servers, seeds and the rest
     #[argh(option, arg_name = "file")]
     config: Option<String>,

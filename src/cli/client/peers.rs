@@ -2,7 +2,8 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{Exit, check, complain, say, show, warn};
+use super::show;
+use crate::cli::{Exit, check, complain, say, warn};
 use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
 use crate::client::failure::Failure;
@@ -19,7 +20,7 @@ use crate::quoted::Quoted;
     error_code(1, "No server answered."),
     error_code(2, "A flag is wrong.")
 )]
-pub(super) struct Peers {
+pub(in crate::cli) struct Peers {
     /// server to ask: http://, https://, udp://, waypost:, or a bare domain (repeatable; default http://127.0.0.1:PORT, with PORT from the environment or 8080)
     #[argh(option, arg_name = "url")]
     server: Vec<String>,
