@@ -1,13 +1,14 @@
 //! `waypost discover`: the whole chain, with real servers, dead ones, and one that lies.
 #![cfg(feature = "client")]
 
+#[path = "support/stand_in.rs"]
+mod stand_in;
 mod support;
 
-use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::process::Output;
-use std::thread;
 
+use stand_in::{StandIn, nobody};
 use support::{Server, TempFile, member, peers, waypost};
 
 /// What `discover` without the LAN ended with, and what it printed.
@@ -25,36 +26,6 @@ fn announce(server: &Server, id: &str, port: u16) {
     let answer = server
         .post("/announce", &format!(r#"{{"id":"{id}","endpoints":["tcp://:{port}","udp://:{port}"]}}"#));
     assert_eq!(answer.status, 200, "{}", answer.body);
-}
-
-/// An address on which nobody listens.
-fn dead() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
-
-/// A server that answers everything with `body`, until the test ends.
-fn fake(status: &str, body: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    let status = status.to_owned();
-    thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let (mut head, mut chunk) = (Vec::new(), [0; 1024]);
-            while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-                match stream.read(&mut chunk) {
-                    Ok(n @ 1..) => head.extend_from_slice(&chunk[..n]),
-                    _ => break,
-                }
-            }
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            );
-        }
-    });
-    format!("http://{addr}")
 }
 
 fn ids(json: &str) -> Vec<String> {
@@ -75,7 +46,7 @@ fn servers_are_asked_all_and_told_apart() {
             r#"{{"bootstrap":{{"servers":[{{"url":"{}","priority":1}},{{"url":"{}","priority":2}},{{"url":"{}"}}]}}}}"#,
             url(&one),
             url(&two),
-            dead()
+            nobody()
         ),
     );
     let (code, json, errors) = discover(&["--config", file.path(), "--json", "--no-exchange"]);
@@ -107,7 +78,7 @@ fn one_of_three_servers_lies() {
     // And it gives honest ids addresses of its own.
     let stolen = (0..4).map(|n| format!(r#"{{"id":"peer{n}","endpoints":["tcp://10.67.{n}.1:6"],"age":0}}"#));
     let body = format!(r#"{{"peers":[{}],"ttl":300}}"#, stolen.chain(lies).collect::<Vec<_>>().join(","));
-    let liar = fake("200 OK", body);
+    let liar = StandIn::saying("200 OK", &body).url;
     let honest = [Server::start(&[]), Server::start(&[])];
     for server in &honest {
         (0..4).for_each(|n| announce(server, &format!("peer{n}"), 9000 + n));
@@ -148,7 +119,7 @@ fn seeds_are_used_when_no_server_gives_a_peer() {
         "seeds.json",
         &format!(
             r#"{{"bootstrap":{{"servers":[{{"url":"{}"}}],"fallback":{{"seeds":["tcp://seed.example:9000","{seed}"]}}}}}}"#,
-            dead()
+            nobody()
         ),
     );
     let (code, json, _) = discover(&["--config", file.path(), "--json"]);
@@ -190,7 +161,7 @@ fn servers_that_answered_are_remembered() {
     let (code, ..) = discover(&["--server", &url(&server), "--cache", cache.path(), "--json"]);
     assert_eq!(code, Some(0));
     let (code, json, _) =
-        discover(&["--server", &dead(), "--cache", cache.path(), "--json", "--no-exchange"]);
+        discover(&["--server", &nobody(), "--cache", cache.path(), "--json", "--no-exchange"]);
     assert_eq!((code, ids(&json)), (Some(0), vec!["alice".into()]));
 }
 
@@ -211,7 +182,8 @@ fn all_dead_is_a_failure_within_the_time() {
 
 #[test]
 fn what_a_server_says_reaches_the_terminal_tamed() {
-    let evil = fake("403 Forbidden", "{\"error\":\"\u{9b}2J\",\"detail\":\"a\\u001b[31m\u{85}b\"}".into());
+    let evil =
+        StandIn::saying("403 Forbidden", "{\"error\":\"\u{9b}2J\",\"detail\":\"a\\u001b[31m\u{85}b\"}").url;
     let (code, text, errors) = discover(&["--server", &evil]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.chars().chain(errors.chars()).all(|c| c == '\n' || !c.is_control()), "{text:?} {errors:?}");
