@@ -87,6 +87,17 @@ enum Voucher {
 pub struct Pool {
     sources: Vec<(Source, Voucher)>,
     tales: Vec<Tale>,
+    /// Ids of peers that were told of with no endpoint that is believed.
+    nowhere: BTreeSet<String>,
+}
+
+/// What a pool comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The peers, the often told ones first.
+    pub peers: Vec<Peer>,
+    /// How many more were told of, and left out by the rules.
+    pub left_out: usize,
 }
 
 /// What one of them told of one peer.
@@ -138,6 +149,8 @@ impl Pool {
             // A signed record is whole or none.
             if !(record.endpoints.is_empty() || cut && record.seal.is_some()) {
                 self.tales.push(Tale { source: number, record });
+            } else if let Some(id) = record.id {
+                self.nowhere.insert(id);
             }
         }
     }
@@ -187,20 +200,24 @@ impl Pool {
     }
 
     /// The result: at most `rules.wanted` peers, the often told ones first and at random within.
-    pub fn settle(&self, rules: Rules<'_>, rng: &mut Rng) -> Vec<Peer> {
+    pub fn settle(&self, rules: Rules<'_>, rng: &mut Rng) -> Settled {
         let mut entries = self.entries();
+        let is_own = |id: Option<&str>| id.is_some() && id == rules.own_id;
+        entries.retain(|entry| !is_own(entry.id.as_deref()));
+        let known = |id: &&String| entries.iter().any(|entry| entry.id.as_ref() == Some(*id));
+        let nowhere = self.nowhere.iter().filter(|id| !known(id) && !is_own(Some(id))).count();
+        let told = entries.len().saturating_add(nowhere);
         for entry in &mut entries {
             self.choose_endpoints(entry, rules);
         }
-        entries.retain(|entry| {
-            !entry.endpoints.is_empty() && (rules.own_id.is_none() || entry.id.as_deref() != rules.own_id)
-        });
+        entries.retain(|entry| !entry.endpoints.is_empty());
         shuffle(&mut entries, rng);
         entries.sort_by_key(|entry| usize::MAX.saturating_sub(entry.most_vouchers()));
         keep_few_of_one_prefix(&mut entries);
         let mut entries = limit_shares(entries, rules.wanted);
         entries.truncate(rules.wanted);
-        entries.into_iter().map(|entry| self.peer(entry)).collect()
+        let left_out = told.saturating_sub(entries.len());
+        Settled { peers: entries.into_iter().map(|entry| self.peer(entry)).collect(), left_out }
     }
 
     /// Leaves the endpoints that are believed and of use. Those of a signed record stay together, in their order.
@@ -469,7 +486,7 @@ mod tests {
     }
 
     fn settle(pool: &Pool, rules: Rules<'_>) -> Vec<Peer> {
-        pool.settle(rules, &mut Rng::new(Seed([5; 32]).key(0)))
+        pool.settle(rules, &mut Rng::new(Seed([5; 32]).key(0))).peers
     }
 
     /// So many peers in networks of their own, from the `first` on.
@@ -618,6 +635,7 @@ mod tests {
         far.add(Source::Server("far".into()), "198.51.100.1".parse().ok(), here());
         let peers = settle(&far, RULES);
         assert_eq!((peers.len(), peers[0].endpoints.as_slice()), (1, &["tcp://11.0.0.1:1".into()][..]));
+        assert_eq!(far.settle(RULES, &mut Rng::new(Seed([5; 32]).key(0))).left_out, 1);
         let mut near = Pool::default();
         near.add(Source::Server("near".into()), "127.0.0.1".parse().ok(), here());
         assert_eq!(settle(&near, RULES).len(), 2);

@@ -124,16 +124,26 @@ pub(super) fn conclude(found: &Discovery, json: bool) -> Exit {
     if json {
         let you = show::list(found.you.iter().map(|ip| Quoted(&ip.to_string()).to_string()));
         say(format_args!(
-            "{{\"peers\":{},\"asked\":{},\"you\":{you},\"took_ms\":{}}}",
+            "{{\"peers\":{},\"left_out\":{},\"asked\":{},\"you\":{you},\"took_ms\":{}}}",
             show::peers_json(&found.peers),
+            found.left_out,
             show::asked_json(&found.asked),
             found.took_ms
         ));
     } else {
-        say(format_args!("\n{} in {} ms", show::number_of(found.peers.len()), found.took_ms));
-        say(show::peers(&found.peers).trim_end());
+        let left_out = match found.left_out {
+            0 => String::new(),
+            more => format!("; {more} more are not believed, of no use, or more than wanted"),
+        };
+        say(format_args!("\n{} in {} ms{left_out}", show::number_of(found.peers.len()), found.took_ms));
+        if !found.peers.is_empty() {
+            say(show::peers(&found.peers).trim_end());
+        }
     }
-    let answered = |asked: &Asked| asked.level == Level::Servers && matches!(asked.outcome, Some(Ok(_)));
+    let answered = |asked: &Asked| {
+        let is_server = matches!(asked.level, Level::Servers | Level::Lan) && !asked.is_browse();
+        is_server && matches!(asked.outcome, Some(Ok(_)))
+    };
     if !found.peers.is_empty() || found.asked.iter().any(answered) {
         return Exit::Done;
     }

@@ -33,21 +33,19 @@ pub(super) fn peers(peers: &[Peer]) -> String {
 
 /// One line about somebody who was asked, and what came of it.
 pub(super) fn asked(asked: &Asked) -> String {
+    let ms = asked.ms();
     let what = match &asked.outcome {
         None => "is asked".into(),
-        Some(Ok(_)) if asked.level == Level::Lan && !asked.name.contains("://") => match &asked.outcome {
-            Some(Ok(0)) => format!("nobody in {} ms", asked.ms()),
-            Some(Ok(found)) => format!("{found} found in {} ms", asked.ms()),
-            _ => String::new(),
-        },
+        Some(Err(failure)) => failure.to_string(),
+        Some(Ok(0)) if asked.is_browse() => format!("nobody in {ms} ms"),
+        Some(Ok(found)) if asked.is_browse() => format!("{found} found in {ms} ms"),
         Some(Ok(told)) => {
             let refused = match asked.refused {
                 0 => String::new(),
                 n => format!(", {n} more refused as malformed or forged"),
             };
-            format!("{} in {} ms{refused}", number_of(*told), asked.ms())
+            format!("{} in {ms} ms{refused}", number_of(*told))
         }
-        Some(Err(failure)) => failure.to_string(),
     };
     format!("{:9} {:34} {what}", level(asked.level), asked.name)
 }

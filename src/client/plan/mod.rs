@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::config::Config;
 use super::failure::Failure;
 use super::message::{PeerRecord, PeersAnswer, PeersQuery};
-use super::pool::{Pool, Rules, Source};
+use super::pool::{Pool, Rules, Settled, Source};
 use super::url::{Scheme, ServerUrl, Way};
 use crate::addr::{CanonicalAddr, Scope};
 use crate::id::PeerId;
@@ -203,8 +203,10 @@ impl Plan {
             own_id: self.config.own_id.as_deref(),
             transport: &self.config.transport,
         };
+        let Settled { peers, left_out } = self.pool.settle(rules, &mut self.rng);
         Discovery {
-            peers: self.pool.settle(rules, &mut self.rng),
+            peers,
+            left_out,
             asked: self.asked,
             you: self.you.into_iter().collect(),
             took_ms: now.ms_since(self.started),
@@ -278,6 +280,10 @@ impl Plan {
         let (mut peers, mut names) = (Vec::new(), Vec::new());
         for seed in &self.config.seeds {
             if let Ok(way) = Way::parse(seed) {
+                if way.scheme == Scheme::Udp {
+                    // Once is enough.
+                    self.exchanged.insert(way.authority());
+                }
                 let source = Source::Exchange(seed.clone());
                 self.later.push((source, ServerUrl::Way(way)));
             }

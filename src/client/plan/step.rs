@@ -92,6 +92,8 @@ pub struct Asked {
 pub struct Discovery {
     /// The peers, the often told ones first.
     pub peers: Vec<Peer>,
+    /// How many more were told of, and left out by the rules of [`crate::client::pool`].
+    pub left_out: usize,
     /// Everybody who was asked, in order.
     pub asked: Vec<Asked>,
     /// The program's own addresses, as servers see them.
@@ -103,6 +105,11 @@ pub struct Discovery {
 impl Asked {
     pub(super) fn begun(level: Level, name: String, now: Instant) -> Self {
         Self { level, name, outcome: None, refused: 0, from: now, to: now }
+    }
+
+    /// Whether nobody was asked, but the LAN listened to.
+    pub fn is_browse(&self) -> bool {
+        self.level == Level::Lan && !self.name.contains("://")
     }
 
     /// How long it took, in milliseconds.
