@@ -9,7 +9,7 @@
 //! - at most two peers of one /24 (IPv6: /48), the often told ones first;
 //! - of three servers or more none is the only one to vouch for more than a third of the result, of two for more than
 //!   half, and all those who were met by peer exchange together for no more than a third;
-//! - with a quorum, an endpoint that fewer servers told of is left out.
+//! - with a quorum, an endpoint that fewer servers told of is left out. A host is one server, whatever its ports.
 //!
 //! What a program finds by itself, seeds and the LAN, is its own knowledge and is not limited.
 
@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::message::PeerRecord;
+use super::url::Way;
 use crate::addr::{CanonicalAddr, Level, Prefix, Scope};
 use crate::endpoint::Endpoint;
 use crate::limits::MAX_ENDPOINTS;
@@ -175,11 +176,15 @@ impl Pool {
     fn voucher_of(&self, source: &Source) -> Voucher {
         match source {
             Source::Lan | Source::Seed => Voucher::Own,
-            Source::Server(_) | Source::LanServer(_) => {
-                let known = self.sources.iter().find(|(known, _)| known == source);
-                let servers =
-                    self.sources.iter().filter(|(_, voucher)| matches!(voucher, Voucher::Server(_)));
-                known.map_or(Voucher::Server(servers.count()), |(_, voucher)| *voucher)
+            Source::Server(name) | Source::LanServer(name) => {
+                let is_this = |known: &Source| match known {
+                    Source::Server(known) | Source::LanServer(known) => {
+                        known == name || host_of(known).is_some_and(|host| host_of(name) == Some(host))
+                    }
+                    _ => false,
+                };
+                let known = self.sources.iter().find(|(known, _)| is_this(known));
+                known.map_or(Voucher::Server(self.sources.len()), |(_, voucher)| *voucher)
             }
             Source::Exchange(address) => {
                 let endpoint = format!("udp://{address}");
@@ -286,7 +291,8 @@ impl Pool {
     /// Whether enough servers of the configuration are among the vouchers, or the program itself is.
     fn is_believed(&self, vouchers: &BTreeSet<Voucher>, quorum: usize) -> bool {
         let servers = self.sources.iter().filter(|(source, _)| matches!(source, Source::Server(_)));
-        let told = servers.filter(|(_, voucher)| vouchers.contains(voucher)).count();
+        let servers: BTreeSet<&Voucher> = servers.map(|(_, voucher)| voucher).collect();
+        let told = vouchers.iter().filter(|voucher| servers.contains(voucher)).count();
         quorum <= 1 || told >= quorum || vouchers.contains(&Voucher::Own)
     }
 
@@ -431,6 +437,14 @@ fn cut(entries: &mut Vec<Entry>, voucher: Voucher, most: usize) {
         }
     }
     entries.retain(|entry| !entry.endpoints.is_empty());
+}
+
+/// The host of a server, which has one voice however many ports it has; `None` on this machine and in private networks, where one
+/// address may be that of many.
+fn host_of(name: &str) -> Option<String> {
+    let host = Way::parse(name).map_or_else(|_| name.into(), |way| way.host);
+    let is_near = host.parse::<IpAddr>().is_ok_and(|ip| CanonicalAddr::new(ip).is_lan());
+    (host != "localhost" && !is_near).then_some(host)
 }
 
 /// Where an endpoint's address can be reached from; `None` of a name.
@@ -586,6 +600,25 @@ mod tests {
             peers[0].id.as_deref(),
             Some("near"),
             "what one sees oneself needs nobody to vouch for it"
+        );
+    }
+
+    #[test]
+    fn a_host_has_one_voice() {
+        let of = |names: [&str; 3], quorum| {
+            let mut pool = Pool::default();
+            for name in names {
+                pool.add(Source::Server(name.into()), None, crowd(0, 3));
+            }
+            settle(&pool, Rules { quorum, ..RULES }).len()
+        };
+        assert_eq!(of(["http://a.example:8080", "udp://a.example:6881", "a.example"], 2), 0);
+        assert_eq!(of(["http://a.example:8080", "udp://a.example:6881", "http://b.example"], 2), 3);
+        assert_eq!(of(["http://198.51.100.1", "udp://198.51.100.1:1", "https://198.51.100.1"], 2), 0);
+        assert_eq!(
+            of(["http://127.0.0.1:1", "http://127.0.0.1:2", "http://192.168.1.1"], 3),
+            3,
+            "near ones may be many"
         );
     }
 
