@@ -181,6 +181,23 @@ fn all_dead_is_a_failure_within_the_time() {
 }
 
 #[test]
+fn an_interrupted_one_ends_at_once() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 1)] {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = format!("http://{}", silent.local_addr().unwrap());
+        let mut command = waypost();
+        command.args(["discover", "--no-lan", "--timeout=60", "--server", &server]);
+        let mut child = command.spawn().unwrap();
+        // It asks, so it listens for signals.
+        let _asked = silent.accept().unwrap();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}
+
+#[test]
 fn what_a_server_says_reaches_the_terminal_tamed() {
     let evil =
         StandIn::saying("403 Forbidden", "{\"error\":\"\u{9b}2J\",\"detail\":\"a\\u001b[31m\u{85}b\"}").url;

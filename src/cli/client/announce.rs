@@ -216,8 +216,10 @@ impl Announce {
 /// Announces once.
 fn once(reach: &Reach, mut announcer: Announcer, mut report: Report) -> Exit {
     let never = smol::future::pending();
-    smol::block_on(keep_announced(reach, &mut announcer, |event| report.tell(&event), never));
-    report.end()
+    match super::wait_for(keep_announced(reach, &mut announcer, |event| report.tell(&event), never)) {
+        Ok(()) => report.end(),
+        Err(exit) => exit,
+    }
 }
 
 /// Announces until a signal comes.
@@ -240,8 +242,10 @@ fn keep(reach: &Reach, mut announcer: Announcer, advert: Option<LanAdvert>, mut 
 
 /// Takes the peer back.
 fn leave(reach: &Reach, mut announcer: Announcer, mut report: Report) -> Exit {
-    smol::block_on(leave_everywhere(reach, &mut announcer, |event| report.tell(&event)));
-    report.end()
+    match super::wait_for(leave_everywhere(reach, &mut announcer, |event| report.tell(&event))) {
+        Ok(()) => report.end(),
+        Err(exit) => exit,
+    }
 }
 
 impl Report {

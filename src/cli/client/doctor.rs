@@ -49,12 +49,15 @@ impl Doctor {
             Err(error) => return complain(error, Exit::Usage),
         };
         let mut findings = Vec::new();
-        smol::block_on(examine(client.reach(), &rounds, |finding| {
+        let examined = super::wait_for(examine(client.reach(), &rounds, |finding| {
             if !self.json {
                 say(line(finding));
             }
             findings.push(finding.clone());
         }));
+        if let Err(exit) = examined {
+            return exit;
+        }
         if self.json {
             say(show::list(findings.iter().map(json)));
         }

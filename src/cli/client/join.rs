@@ -71,9 +71,10 @@ impl Join {
         if !self.json {
             introduce(&invite, now);
         }
-        match smol::block_on(client.discover_with(|asked| tell(asked, self.json))) {
-            Ok(found) => conclude(&found, self.json),
-            Err(error) => complain(error, Exit::Usage),
+        match super::wait_for(client.discover_with(|asked| tell(asked, self.json))) {
+            Ok(Ok(found)) => conclude(&found, self.json),
+            Ok(Err(error)) => complain(error, Exit::Usage),
+            Err(exit) => exit,
         }
     }
 

@@ -9,14 +9,17 @@ mod join;
 mod peers;
 mod show;
 
+use std::future::Future;
 use std::iter::repeat_n;
 
 use argh::{ArgsInfo, FromArgs};
+use smol::future::or;
 
 use super::Exit;
 use super::check::Check;
 use super::serve::Serve;
 use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
+use crate::net::signal::{EndSignals, Ending};
 use crate::quoted::Quoted;
 
 /// Columns of help.
@@ -89,6 +92,19 @@ pub(super) fn wrapped(text: &str) -> String {
 /// What to do about arguments that are not understood.
 pub(super) const fn advice(_: &str) -> &'static str {
     "see waypost --help"
+}
+
+/// Waits for `work`. A signal ends it before, and says how the program ends.
+fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
+    // Where signals cannot be listened for, they end the program by themselves.
+    let Ok(signals) = EndSignals::listen() else { return Ok(smol::block_on(work)) };
+    let interrupted = async {
+        Err(match signals.next().await {
+            Ending::Interrupted => Exit::Interrupted,
+            Ending::Terminated => Exit::Failed,
+        })
+    };
+    smol::block_on(or(async { Ok(work.await) }, interrupted))
 }
 
 /// The value of `--timeout` in milliseconds.

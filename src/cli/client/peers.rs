@@ -50,10 +50,14 @@ pub(in crate::cli) struct Peers {
 impl Peers {
     /// Asks all servers at once, and prints what they told.
     pub(super) fn run(&self) -> Exit {
-        let found = self.config().and_then(Client::new).and_then(|client| smol::block_on(client.discover()));
-        match found {
-            Ok(found) => self.show(&found),
-            Err(error) => complain(error, Exit::Usage),
+        let client = match self.config().and_then(Client::new) {
+            Ok(client) => client,
+            Err(error) => return complain(error, Exit::Usage),
+        };
+        match super::wait_for(client.discover()) {
+            Ok(Ok(found)) => self.show(&found),
+            Ok(Err(error)) => complain(error, Exit::Usage),
+            Err(exit) => exit,
         }
     }
 
