@@ -14,7 +14,7 @@ use waypost::limits::{CONNECTIONS_PER_HOST, MAX_CONNECTIONS, NARROW_CONNECTIONS_
 
 #[test]
 fn an_address_and_a_network_have_a_share() {
-    support::in_a_namespace(&[]);
+    support::in_a_namespace("inside_of_a_namespace", &[]);
 }
 
 #[test]

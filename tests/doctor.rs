@@ -192,29 +192,11 @@ fn what_is_wrong_on_the_command_line_is_named() {
     wrong(timeout, "--timeout \"0\": must be");
 }
 
-/// Runs a test of this file in a network namespace of its own.
-#[cfg(target_os = "linux")]
-fn in_namespace(test: &str) {
-    let namespace = ["--map-root-user", "--net", "--"];
-    let can = Command::new("unshare").args(namespace).args(["ip", "link", "set", "lo", "up"]).output();
-    if !can.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: this machine makes no network namespace: {can:?}");
-        return;
-    }
-    let runner = support::runner();
-    let words = namespace.into_iter().chain(runner.split_whitespace());
-    let own = std::env::current_exe().unwrap();
-    let test = ["--ignored", "--exact", test, "--nocapture"];
-    let run = Command::new("unshare").args(words).arg(own).args(test).output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    assert!(String::from_utf8_lossy(&run.stdout).contains("1 passed"), "{run:?}");
-}
-
 #[test]
 #[cfg(target_os = "linux")]
 fn firewalls_are_told() {
     match Command::new("iptables").arg("--version").output() {
-        Ok(_) => in_namespace("inside_behind_firewalls"),
+        Ok(_) => support::in_a_namespace("inside_behind_firewalls", &[]),
         Err(error) => eprintln!("skipped: there is no iptables: {error}"),
     }
 }
@@ -259,7 +241,7 @@ fn inside_behind_firewalls() {
 #[test]
 #[cfg(all(target_os = "linux", feature = "mdns"))]
 fn who_is_on_the_lan_is_told() {
-    in_namespace("inside_with_a_lan");
+    support::in_a_namespace("inside_with_a_lan", &[]);
 }
 
 #[test]
@@ -298,7 +280,7 @@ fn inside_with_a_lan() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_port_of_mdns_is_free_shared_or_held() {
-    in_namespace("inside_with_the_port_of_mdns");
+    support::in_a_namespace("inside_with_the_port_of_mdns", &[]);
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn domains_are_looked_up() {
         eprintln!("skipped: there is no dnsmasq (apt install dnsmasq-base): {error}");
         return;
     }
-    support::in_a_namespace(&["--mount"]);
+    support::in_a_namespace("inside_of_a_namespace", &["--mount"]);
 }
 
 #[test]

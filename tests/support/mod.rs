@@ -42,10 +42,9 @@ pub fn runner() -> String {
     })
 }
 
-/// Runs the ignored test `inside_of_a_namespace` of this file as root of namespaces of its own: a network, and those of `more`
-/// (flags of unshare(1)). Says so and does nothing where the machine makes none.
+/// Runs an ignored test of this file as root of namespaces of its own: a network, and those of `more` (flags of unshare(1)). Says so and does nothing where the machine makes none.
 #[cfg(target_os = "linux")]
-pub fn in_a_namespace(more: &[&str]) {
+pub fn in_a_namespace(test: &str, more: &[&str]) {
     let own = std::env::current_exe().unwrap();
     let namespace = || {
         let mut command = Command::new("unshare");
@@ -57,7 +56,7 @@ pub fn in_a_namespace(more: &[&str]) {
         eprintln!("skipped: this machine makes no namespaces: {can:?}");
         return;
     }
-    let test = ["--ignored", "--exact", "inside_of_a_namespace", "--nocapture"];
+    let test = ["--ignored", "--exact", test, "--nocapture"];
     let run = namespace().args(runner().split_whitespace()).arg(own).args(test).output().unwrap();
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
