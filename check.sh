@@ -153,7 +153,7 @@ stage_cross() {
 
 # The wall clock of some tests is wrong on purpose; others have a name server, or read QR codes.
 stage_test() {
-  [ "$fast" = yes ] || apt_install faketime dnsmasq-base zbar-tools
+  [ "$fast" = yes ] || apt_install faketime dnsmasq-base zbar-tools iproute2 iptables
   cargo test --locked --no-fail-fast
 }
 
