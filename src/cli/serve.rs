@@ -197,9 +197,6 @@ fn advertise(
         .and_then(|advert| Advertiser::open(advert, shown, Responder::key(seed), clock));
     match opened {
         Ok(advertiser) => {
-            if !advertiser.has_lan() {
-                warn("there is no LAN to advertise on yet; --no-mdns says that none is wanted");
-            }
             let advert = advertiser.to_string();
             (Some(advertiser), advert)
         }

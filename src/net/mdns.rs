@@ -62,11 +62,6 @@ impl Advertiser {
         Ok(advertiser)
     }
 
-    /// Whether there is an interface to advertise on.
-    pub fn has_lan(&self) -> bool {
-        !self.state().found.is_empty()
-    }
-
     /// Advertises, for ever. The names are probed before anything is said.
     pub async fn run(&self, clock: Clock) {
         or(self.answer(clock), self.watch(clock)).await;

@@ -24,11 +24,6 @@ impl Advertiser {
         Err(io::Error::new(ErrorKind::Unsupported, "not in this build"))
     }
 
-    /// Whether there is an interface to advertise on.
-    pub fn has_lan(&self) -> bool {
-        false
-    }
-
     /// Would advertise.
     pub async fn run(&self, _: Clock) {
         pending().await
