@@ -215,8 +215,10 @@ fn what_is_wrong_is_named_and_exit_code_2() {
         (vec!["--server", "gopher://a"], "--server \"gopher://a\": must begin with http://"),
         (vec!["--timeout", "0"], "--timeout"),
         (vec!["--timeout", "soon"], "timeout"),
-        (vec!["--quorum", "0"], "quorum"),
-        (vec!["--network", "a b"], "\"a b\": must be 1 to 64"),
+        (vec!["--quorum", "0"], "--quorum 0: must be"),
+        (vec!["--limit", "0"], "--limit 0: must be"),
+        (vec!["--network", "a b"], "--network \"a b\": must be 1 to 64"),
+        (vec!["--exclude", "a b"], "--exclude \"a b\": must be 1 to 64"),
         (vec!["--frobnicate"], "frobnicate"),
     ] {
         let (code, out, errors) = discover(&flags);

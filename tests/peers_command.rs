@@ -172,11 +172,11 @@ fn what_is_not_understood_names_the_flag() {
     for (arguments, named) in [
         (&["--server=localhost:8080"][..], "--server"),
         (&["--server=waypost:AAAA"], "--server"),
-        (&["--network=a b"], "network"),
-        (&["--limit=0"], "peers wanted"),
+        (&["--network=a b"], "--network \"a b\""),
+        (&["--limit=0"], "--limit 0"),
         (&["--limit=many"], "--limit"),
-        (&["--quorum=0"], "quorum"),
-        (&["--exclude=a b"], "id"),
+        (&["--quorum=0"], "--quorum 0"),
+        (&["--exclude=a b"], "--exclude \"a b\""),
         (&["--timeout=121"], "--timeout"),
         (&["extra"], "extra"),
     ] {

@@ -36,7 +36,7 @@ const ID: u8 = b'i';
     subcommand,
     name = "announce",
     example = "{command_name} --server https://bootstrap1.example.com --endpoint tcp://:9000\n{command_name} --config waypost.json --identity peer.seed --endpoint tcp://:9000 --endpoint udp://:9001\n{command_name} --server http://198.51.100.7:8080 --id alice --leave",
-    note = "With --every, or with a configuration file that does not switch announcing off,\nit runs until SIGTERM or SIGINT, announces again before a registration ends,\ntries again what failed, and leaves in the end. tcp://:9000 is port 9000 of the\naddress that a server sees. A server's challenge is solved if it is of 24 bits\nor less and takes 30 seconds or less. With --json each event is one object on\none line.",
+    note = "With --every, or with a configuration file that does not switch announcing off, it runs until SIGTERM or SIGINT, announces again before a registration ends, tries again what failed, and leaves in the end. tcp://:9000 is port 9000 of the address that a server sees. A server's challenge is solved if it is of 24 bits or less and takes 30 seconds or less. With --json each event is one object on one line.",
     error_code(1, "No server registered the peer, or with --leave no server answered."),
     error_code(2, "A flag, the configuration or the identity file is wrong."),
     error_code(130, "Interrupted, after leaving.")

@@ -87,10 +87,10 @@ impl Discover {
             config =
                 config.with_server(url).map_err(|error| ConfigError::of(format_args!("--server {error}")))?;
         }
-        config.network = self.network.clone().unwrap_or(config.network);
-        config.quorum = self.quorum.unwrap_or(config.quorum);
-        config.wanted = self.limit.unwrap_or(config.wanted);
-        config.own_id = self.exclude.clone().or(config.own_id);
+        config.network = super::network(&self.network)?.unwrap_or(config.network);
+        config.quorum = super::positive("--quorum", self.quorum)?.unwrap_or(config.quorum);
+        config.wanted = super::positive("--limit", self.limit)?.unwrap_or(config.wanted);
+        config.own_id = super::own_id(&self.exclude)?.or(config.own_id);
         config.cache = self.cache.clone().map(Into::into).or(config.cache);
         config.exchange &= !self.no_exchange;
         config.use_seeds &= !self.no_seeds;

@@ -19,6 +19,7 @@ use super::Exit;
 use super::check::Check;
 use super::serve::Serve;
 use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
+use crate::id::{NetworkKey, PeerId};
 use crate::net::signal::{EndSignals, Ending};
 use crate::quoted::Quoted;
 
@@ -105,6 +106,36 @@ fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
         })
     };
     smol::block_on(or(async { Ok(work.await) }, interrupted))
+}
+
+/// A number of 1 or more, if there is one.
+fn positive(flag: &str, value: Option<usize>) -> Result<Option<usize>, ConfigError> {
+    match value {
+        Some(0) => Err(ConfigError::of(format_args!("{flag} 0: must be 1 or more"))),
+        value => Ok(value),
+    }
+}
+
+/// The value of `--network`, if there is one.
+fn network(name: &Option<String>) -> Result<Option<String>, ConfigError> {
+    match name.as_deref().map(|name| (name, NetworkKey::of_name(name))) {
+        Some((name, Err(_))) => Err(ConfigError::of(format_args!(
+            "--network {}: must be 1 to 64 bytes of [A-Za-z0-9._-]",
+            Quoted(name)
+        ))),
+        _ => Ok(name.clone()),
+    }
+}
+
+/// The value of `--exclude`, if there is one.
+fn own_id(id: &Option<String>) -> Result<Option<String>, ConfigError> {
+    match id.as_deref().map(|id| (id, PeerId::parse(id))) {
+        Some((id, Err(_))) => Err(ConfigError::of(format_args!(
+            "--exclude {}: must be 1 to 64 bytes of [A-Za-z0-9._:-]",
+            Quoted(id)
+        ))),
+        _ => Ok(id.clone()),
+    }
 }
 
 /// The value of `--timeout` in milliseconds.

@@ -16,7 +16,7 @@ use crate::quoted::Quoted;
     subcommand,
     name = "peers",
     example = "{command_name} --server https://bootstrap1.example.com --network chess --transport tcp\n{command_name} --server http://198.51.100.7:8080 --server udp://203.0.113.9:6881 --quorum 2 --json",
-    note = "A line for each peer: its id, its endpoints, how long ago a server last heard of\nit, whether it is signed (the signature has been verified), and which servers\ntold of it. Over udp:// servers tell addresses alone. Of several servers none is\nbelieved for more than its share.",
+    note = "A line for each peer: its id, its endpoints, how long ago a server last heard of it, whether it is signed (the signature has been verified), and which servers told of it. Over udp:// servers tell addresses alone. Of several servers none is believed for more than its share.",
     error_code(1, "No server answered."),
     error_code(2, "A flag is wrong.")
 )]
@@ -70,10 +70,10 @@ impl Peers {
             config =
                 config.with_server(url).map_err(|error| ConfigError::of(format_args!("--server {error}")))?;
         }
-        config.network = self.network.clone().unwrap_or(config.network);
-        config.wanted = self.limit.unwrap_or(config.wanted);
-        config.quorum = self.quorum.unwrap_or(config.quorum);
-        config.own_id.clone_from(&self.exclude);
+        config.network = super::network(&self.network)?.unwrap_or(config.network);
+        config.wanted = super::positive("--limit", self.limit)?.unwrap_or(config.wanted);
+        config.quorum = super::positive("--quorum", self.quorum)?.unwrap_or(config.quorum);
+        config.own_id = super::own_id(&self.exclude)?;
         if let Some(transport) = &self.transport {
             config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
         }
