@@ -9,7 +9,7 @@ use std::net::{TcpListener, UdpSocket};
 use std::process::Output;
 
 use stand_in::{StandIn, nobody};
-use support::{Server, TempFile, member, peers, waypost};
+use support::{Server, TempFile, member, peer_ids, peers, waypost};
 
 /// What `discover` without the LAN ended with, and what it printed.
 fn discover(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -18,55 +18,39 @@ fn discover(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-fn url(server: &Server) -> String {
-    format!("http://{}", server.http)
-}
-
-fn announce(server: &Server, id: &str, port: u16) {
-    let answer = server
-        .post("/announce", &format!(r#"{{"id":"{id}","endpoints":["tcp://:{port}","udp://:{port}"]}}"#));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-}
-
-fn ids(json: &str) -> Vec<String> {
-    let mut ids: Vec<String> = peers(json).into_iter().map(|(id, _)| id).collect();
-    ids.sort();
-    ids
-}
-
 #[test]
 fn servers_are_asked_all_and_told_apart() {
     let (one, two) = (Server::start(&[]), Server::start(&[]));
-    announce(&one, "alice", 9000);
-    announce(&two, "alice", 9000);
-    announce(&two, "bob", 9001);
+    one.announce("alice", 9000);
+    two.announce("alice", 9000);
+    two.announce("bob", 9001);
     let file = TempFile::new(
         "discover.json",
         &format!(
             r#"{{"bootstrap":{{"servers":[{{"url":"{}","priority":1}},{{"url":"{}","priority":2}},{{"url":"{}"}}]}}}}"#,
-            url(&one),
-            url(&two),
+            one.url(),
+            two.url(),
             nobody()
         ),
     );
     let (code, json, errors) = discover(&["--config", file.path(), "--json", "--no-exchange"]);
     assert_eq!((code, errors.as_str()), (Some(0), ""), "{json}");
-    assert_eq!(ids(&json), ["alice", "bob"]);
+    assert_eq!(peer_ids(&json), ["alice", "bob"]);
     let found = member(&json, "peers").unwrap();
     assert!(found.find("alice") < found.find("bob"), "what two tell comes first: {found}");
-    assert_eq!(found.matches(&url(&two)).count(), 2, "{found}");
+    assert_eq!(found.matches(&two.url()).count(), 2, "{found}");
     let (code, text, _) = discover(&["--config", file.path(), "--no-exchange"]);
     assert_eq!(code, Some(0));
     assert!(text.contains("1 peer in ") && text.contains("2 peers in "), "{text}");
     assert!(text.contains("cannot connect: connection refused"), "{text}");
     let alice = text.lines().find(|line| line.starts_with("alice ")).unwrap();
-    assert!(alice.contains(&url(&one)) && alice.contains(" and ") && alice.contains("s ago"), "{alice}");
+    assert!(alice.contains(&one.url()) && alice.contains(" and ") && alice.contains("s ago"), "{alice}");
 
     let (code, json, _) = discover(&["--config", file.path(), "--json", "--quorum=2"]);
-    assert_eq!((code, ids(&json)), (Some(0), vec!["alice".into()]));
+    assert_eq!((code, peer_ids(&json)), (Some(0), vec!["alice".into()]));
     let (code, json, _) =
         discover(&["--config", file.path(), "--json", "--exclude=alice", "--transport=tcp"]);
-    assert_eq!((code, ids(&json)), (Some(0), vec!["bob".into()]));
+    assert_eq!((code, peer_ids(&json)), (Some(0), vec!["bob".into()]));
     assert!(!json.contains("udp://127.0.0.1:900"), "{json}");
 }
 
@@ -81,22 +65,22 @@ fn one_of_three_servers_lies() {
     let liar = StandIn::saying("200 OK", &body).url;
     let honest = [Server::start(&[]), Server::start(&[])];
     for server in &honest {
-        (0..4).for_each(|n| announce(server, &format!("peer{n}"), 9000 + n));
+        (0..4).for_each(|n| server.announce(&format!("peer{n}"), 9000 + n));
     }
-    announce(&honest[0], "only-here", 9100);
+    honest[0].announce("only-here", 9100);
     let flags = [
         "--server",
-        &url(&honest[0]),
+        &honest[0].url(),
         "--server",
         &liar,
         "--server",
-        &url(&honest[1]),
+        &honest[1].url(),
         "--json",
         "--no-exchange",
     ];
     let (code, json, _) = discover(&flags);
     assert_eq!(code, Some(0));
-    let found = ids(&json);
+    let found = peer_ids(&json);
     for n in 0..4 {
         assert!(found.contains(&format!("peer{n}")), "{json}");
     }
@@ -106,14 +90,14 @@ fn one_of_three_servers_lies() {
         .count();
     assert!(of_the_liar * 3 <= found.len(), "{of_the_liar} of {}: {json}", found.len());
     let (code, json, _) = discover(&[&flags[..], &["--quorum=2"]].concat());
-    assert_eq!((code, ids(&json).len()), (Some(0), 4));
+    assert_eq!((code, peer_ids(&json).len()), (Some(0), 4));
     assert!(!json.contains("10.66.") && !json.contains("10.67."), "{json}");
 }
 
 #[test]
 fn seeds_are_used_when_no_server_gives_a_peer() {
     let alive = Server::start(&[]);
-    announce(&alive, "alice", 9000);
+    alive.announce("alice", 9000);
     let seed = format!("udp://{}", alive.udp.unwrap());
     let file = TempFile::new(
         "seeds.json",
@@ -135,19 +119,19 @@ fn seeds_are_used_when_no_server_gives_a_peer() {
 fn peers_are_asked_for_more() {
     // What speaks the protocol can be a peer: here a server that the other one knows as a peer.
     let (known, hidden) = (Server::start(&[]), Server::start(&[]));
-    announce(&hidden, "carol", 9002);
-    announce(&known, "hidden", hidden.udp.unwrap().port());
-    let (code, json, _) = discover(&["--server", &url(&known), "--json"]);
+    hidden.announce("carol", 9002);
+    known.announce("hidden", hidden.udp.unwrap().port());
+    let (code, json, _) = discover(&["--server", &known.url(), "--json"]);
     assert_eq!(code, Some(0));
     assert!(json.contains("udp://127.0.0.1:9002") && json.contains(r#""kind":"exchange""#), "{json}");
-    let (_, json, _) = discover(&["--server", &url(&known), "--json", "--no-exchange"]);
+    let (_, json, _) = discover(&["--server", &known.url(), "--json", "--no-exchange"]);
     assert!(!json.contains("127.0.0.1:9002"), "{json}");
 }
 
 #[test]
 fn udp_servers_are_asked_too() {
     let server = Server::start(&[]);
-    announce(&server, "alice", 9000);
+    server.announce("alice", 9000);
     let (code, json, _) = discover(&["--server", &format!("udp://{}", server.udp.unwrap()), "--json"]);
     assert_eq!(code, Some(0));
     assert!(json.contains("udp://127.0.0.1:9000"), "{json}");
@@ -156,13 +140,13 @@ fn udp_servers_are_asked_too() {
 #[test]
 fn servers_that_answered_are_remembered() {
     let server = Server::start(&[]);
-    announce(&server, "alice", 9000);
+    server.announce("alice", 9000);
     let cache = TempFile::new("cache.json", "");
-    let (code, ..) = discover(&["--server", &url(&server), "--cache", cache.path(), "--json"]);
+    let (code, ..) = discover(&["--server", &server.url(), "--cache", cache.path(), "--json"]);
     assert_eq!(code, Some(0));
     let (code, json, _) =
         discover(&["--server", &nobody(), "--cache", cache.path(), "--json", "--no-exchange"]);
-    assert_eq!((code, ids(&json)), (Some(0), vec!["alice".into()]));
+    assert_eq!((code, peer_ids(&json)), (Some(0), vec!["alice".into()]));
 }
 
 #[test]

@@ -19,13 +19,9 @@ fn error(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-fn url(server: &Server) -> String {
-    format!("http://{}", server.http)
-}
-
 /// A new invite to `server`.
 fn invite(server: &Server, flags: &[&str]) -> String {
-    let output = run(&[&["invite", "--server", &url(server)], flags].concat());
+    let output = run(&[&["invite", "--server", &server.url()], flags].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     out(&output).trim().into()
 }
@@ -180,13 +176,13 @@ fn json_has_every_part() {
     let parsed = Invite::parse(&member(&text, "invite").unwrap()).unwrap();
     assert_eq!((parsed.expires_unix_s, parsed.network.as_str()), (None, "pscryptochat"));
     assert_eq!(member(&text, "expires").as_deref(), Some("null"));
-    assert_eq!(member(&text, "servers").unwrap(), format!("[\"{}\"]", url(&server)));
+    assert_eq!(member(&text, "servers").unwrap(), format!("[\"{}\"]", server.url()));
 }
 
 #[test]
 fn what_is_wrong_is_named() {
     let server = Server::start(&[]);
-    let own = url(&server);
+    let own = server.url();
     for (flags, code, named) in [
         (&["invite"][..], 2, "name one by --server"),
         (&["invite", "--server", "a.example"], 2, "--server \"a.example\": must begin with"),

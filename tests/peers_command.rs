@@ -8,7 +8,7 @@ mod support;
 use std::process::{Command, Output};
 
 use stand_in::{StandIn, nobody};
-use support::{Server, member, peers, waypost};
+use support::{Server, member, peer_ids, waypost};
 use waypost::client::invite::Invite;
 use waypost::client::url::Way;
 use waypost::wire::json::elements;
@@ -28,32 +28,16 @@ fn ask(arguments: &[&str]) -> (Option<i32>, String, String) {
     said(command)
 }
 
-fn url(server: &Server) -> String {
-    format!("http://{}", server.http)
-}
-
-fn announce(server: &Server, id: &str, port: u16) {
-    let endpoints = format!(r#"["tcp://:{port}","udp://:{port}"]"#);
-    let answer = server.post("/announce", &format!(r#"{{"id":"{id}","endpoints":{endpoints}}}"#));
-    assert_eq!(answer.status, 200, "{}", answer.body);
-}
-
-fn ids(json: &str) -> Vec<String> {
-    let mut ids: Vec<String> = peers(json).into_iter().map(|(id, _)| id).collect();
-    ids.sort();
-    ids
-}
-
 #[test]
 fn peers_are_a_line_each_and_trouble_is_told_beside() {
     let (server, dead) = (Server::start(&[]), nobody());
-    announce(&server, "alice", 9000);
-    let (code, out, err) = ask(&["--server", &url(&server), "--server", &dead]);
+    server.announce("alice", 9000);
+    let (code, out, err) = ask(&["--server", &server.url(), "--server", &dead]);
     assert_eq!(code, Some(0));
     assert_eq!(err, format!("waypost: {dead}: cannot connect: connection refused\n"));
     assert!(out.starts_with("alice  tcp://127.0.0.1:9000 udp://127.0.0.1:9000  "), "{out}");
-    assert!(out.ends_with(&format!(" s ago, from {}\n", url(&server))), "{out}");
-    let (code, out, err) = ask(&["--server", &url(&server), "--network=chess"]);
+    assert!(out.ends_with(&format!(" s ago, from {}\n", server.url())), "{out}");
+    let (code, out, err) = ask(&["--server", &server.url(), "--network=chess"]);
     assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "no peers\n", ""));
     let (code, out, err) = ask(&["--server", &dead]);
     assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{err}");
@@ -62,13 +46,13 @@ fn peers_are_a_line_each_and_trouble_is_told_beside() {
 #[test]
 fn json_tells_peers_and_servers() {
     let (one, two, dead) = (Server::start(&[]), Server::start(&[]), nobody());
-    announce(&one, "alice", 9000);
-    announce(&two, "alice", 9000);
-    announce(&two, "bob", 9001);
-    let servers = ["--json", "--server", &url(&one), "--server", &url(&two), "--server", &dead];
+    one.announce("alice", 9000);
+    two.announce("alice", 9000);
+    two.announce("bob", 9001);
+    let servers = ["--json", "--server", &one.url(), "--server", &two.url(), "--server", &dead];
     let asked = |more: &[&str]| ask(&[&servers[..], more].concat());
     let (code, json, err) = asked(&[]);
-    assert_eq!((code, err.as_str(), ids(&json)), (Some(0), "", vec!["alice".into(), "bob".into()]));
+    assert_eq!((code, err.as_str(), peer_ids(&json)), (Some(0), "", vec!["alice".into(), "bob".into()]));
     let list = member(&json, "peers").unwrap();
     let alice = elements(&list).find(|peer| peer.contains("alice")).unwrap();
     assert_eq!(member(alice, "signed").as_deref(), Some("false"));
@@ -82,25 +66,25 @@ fn json_tells_peers_and_servers() {
     assert_eq!(
         servers,
         [
-            row(&url(&one), "true", "1", "null"),
-            row(&url(&two), "true", "2", "null"),
+            row(&one.url(), "true", "1", "null"),
+            row(&two.url(), "true", "2", "null"),
             row(&dead, "false", "0", "cannot connect: connection refused")
         ]
     );
-    assert_eq!(ids(&asked(&["--quorum=2"]).1), ["alice"]);
-    assert_eq!(ids(&asked(&["--exclude=alice"]).1), ["bob"]);
-    assert_eq!(ids(&asked(&["--limit=1"]).1).len(), 1);
+    assert_eq!(peer_ids(&asked(&["--quorum=2"]).1), ["alice"]);
+    assert_eq!(peer_ids(&asked(&["--exclude=alice"]).1), ["bob"]);
+    assert_eq!(peer_ids(&asked(&["--limit=1"]).1).len(), 1);
     let (_, json, _) = asked(&["--transport=udp"]);
     assert!(json.contains("udp://127.0.0.1:9000") && !json.contains("tcp://127"), "{json}");
-    assert_eq!(ids(&asked(&["--transport=wss"]).1), [""; 0]);
+    assert_eq!(peer_ids(&asked(&["--transport=wss"]).1), [""; 0]);
     let (code, json, err) = ask(&["--json", "--server", &dead]);
-    assert_eq!((code, err.as_str(), ids(&json).len()), (Some(1), "", 0));
+    assert_eq!((code, err.as_str(), peer_ids(&json).len()), (Some(1), "", 0));
 }
 
 #[test]
 fn the_server_of_this_machine_is_asked_by_default() {
     let server = Server::start(&[]);
-    announce(&server, "alice", 9000);
+    server.announce("alice", 9000);
     let mut command = waypost();
     command.arg("peers").env("PORT", server.http.port().to_string());
     let (code, out, _) = said(command);
@@ -110,7 +94,7 @@ fn the_server_of_this_machine_is_asked_by_default() {
 #[test]
 fn over_udp_addresses_are_told() {
     let server = Server::start(&[]);
-    announce(&server, "alice", 9000);
+    server.announce("alice", 9000);
     let (code, out, err) = ask(&["--server", &format!("udp://{}", server.udp.unwrap())]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.starts_with("-  udp://127.0.0.1:9000  "), "{out}");
@@ -119,11 +103,11 @@ fn over_udp_addresses_are_told() {
 #[test]
 fn only_the_server_that_an_invite_pins_is_believed() {
     let server = Server::start(&[]);
-    announce(&server, "alice", 9000);
+    server.announce("alice", 9000);
     let identity = server.banner.lines().find_map(|line| line.strip_prefix("identity   ")).unwrap();
     let right = waypost::wire::hex::decode::<20>(identity.as_bytes()).unwrap();
     let invite = |pin| {
-        let ways = vec![Way::parse(&url(&server)).unwrap()];
+        let ways = vec![Way::parse(&server.url()).unwrap()];
         let network = "pscryptochat".into();
         Invite { ways, bootstrap_id: Some(pin), network, expires_unix_s: None }.emit().unwrap()
     };
@@ -131,7 +115,7 @@ fn only_the_server_that_an_invite_pins_is_believed() {
     assert!(code == Some(0) && out.starts_with("alice "), "{out} {err}");
     let (code, out, err) = ask(&["--server", &invite([7; 20])]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.starts_with(&format!("waypost: {}: it is not the server that was meant", url(&server))));
+    assert!(err.starts_with(&format!("waypost: {}: it is not the server that was meant", server.url())));
 }
 
 #[test]

@@ -190,6 +190,18 @@ impl Server {
         code
     }
 
+    /// Its URL on 127.0.0.1.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+
+    /// Announces a peer of this id on 127.0.0.1, over TCP and UDP.
+    pub fn announce(&self, id: &str, port: u16) {
+        let endpoints = format!(r#"["tcp://:{port}","udp://:{port}"]"#);
+        let answer = self.post("/announce", &format!(r#"{{"id":"{id}","endpoints":{endpoints}}}"#));
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+
     /// Opens an HTTP connection.
     pub fn connect(&self) -> Http {
         Http::connect(self.http)
@@ -353,9 +365,7 @@ impl Response {
 
     /// The ids of the peers in the body, sorted.
     pub fn peer_ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = peers(&self.body).into_iter().map(|(id, _)| id).collect();
-        ids.sort();
-        ids
+        peer_ids(&self.body)
     }
 }
 
@@ -370,6 +380,13 @@ pub fn member(object: &str, name: &str) -> Option<String> {
 pub fn peers(body: &str) -> Vec<(String, String)> {
     let list = member(body, "peers").expect(body);
     elements(&list).map(|peer| (member(peer, "id").unwrap(), member(peer, "endpoints").unwrap())).collect()
+}
+
+/// The ids of these peers, sorted.
+pub fn peer_ids(body: &str) -> Vec<String> {
+    let mut ids: Vec<String> = peers(body).into_iter().map(|(id, _)| id).collect();
+    ids.sort();
+    ids
 }
 
 /// A UDP client.

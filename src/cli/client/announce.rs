@@ -140,9 +140,7 @@ impl Announce {
         let default = [check::default_url()];
         let named =
             if self.server.is_empty() && config.servers.is_empty() { &default } else { &*self.server };
-        for url in named {
-            config = config.with_server(url).map_err(|problem| flag("--server", problem))?;
-        }
+        config = super::with_servers(config, named)?;
         if config.servers.len() > MAX_ANNOUNCED_SERVERS {
             return Err(flag("--server", format_args!("at most {MAX_ANNOUNCED_SERVERS} servers")));
         }

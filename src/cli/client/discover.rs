@@ -7,7 +7,6 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::show;
 use crate::cli::{Exit, complain, say};
-use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
 use crate::client::plan::{Asked, Discovery, Level};
 use crate::quoted::Quoted;
@@ -67,13 +66,8 @@ pub(in crate::cli) struct Discover {
 impl Discover {
     /// Finds, and prints who gave what while it goes on.
     pub(super) fn run(&self) -> Exit {
-        let client = match self.config().and_then(Client::new) {
-            Ok(client) => client,
-            Err(error) => return complain(error, Exit::Usage),
-        };
-        match super::wait_for(client.discover_with(|asked| tell(asked, self.json))) {
-            Ok(Ok(found)) => conclude(&found, self.json),
-            Ok(Err(error)) => complain(error, Exit::Usage),
+        match super::find(self.config(), |asked| tell(asked, self.json)) {
+            Ok(found) => conclude(&found, self.json),
             Err(exit) => exit,
         }
     }
@@ -83,27 +77,22 @@ impl Discover {
             Some(path) => Config::read(Path::new(path))?,
             None => Config::default(),
         };
-        for url in &self.server {
-            config =
-                config.with_server(url).map_err(|error| ConfigError::of(format_args!("--server {error}")))?;
-        }
-        config.network = super::network(&self.network)?.unwrap_or(config.network);
-        config.quorum = super::positive("--quorum", self.quorum)?.unwrap_or(config.quorum);
-        config.wanted = super::positive("--limit", self.limit)?.unwrap_or(config.wanted);
-        config.own_id = super::own_id(&self.exclude)?.or(config.own_id);
+        config = super::with_servers(config, &self.server)?;
         config.cache = self.cache.clone().map(Into::into).or(config.cache);
         config.exchange &= !self.no_exchange;
         config.use_seeds &= !self.no_seeds;
         if self.no_lan {
             config.lan_service = None;
         }
-        if let Some(transport) = &self.transport {
-            config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
+        super::Wanted {
+            network: &self.network,
+            quorum: self.quorum,
+            limit: self.limit,
+            exclude: &self.exclude,
+            transport: &self.transport,
+            timeout: &self.timeout,
         }
-        if let Some(seconds) = &self.timeout {
-            config.budget_ms = super::timeout_ms(seconds)?;
-        }
-        config.check()?;
+        .choose(&mut config)?;
         Ok(config)
     }
 }

@@ -5,7 +5,6 @@ use argh::{ArgsInfo, FromArgs};
 use super::discover::{conclude, tell};
 use super::show;
 use crate::cli::{Exit, complain, say};
-use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
 use crate::client::date::{Date, Day};
 use crate::client::invite::{BadInvite, Invite};
@@ -56,8 +55,8 @@ impl Join {
                 Exit::Failed,
             );
         }
-        let client = match self.config(&invite).and_then(Client::new) {
-            Ok(client) => client,
+        let config = match self.config(&invite) {
+            Ok(config) => config,
             Err(error) => return complain(error, Exit::Usage),
         };
         if let Some(path) = &self.save {
@@ -71,9 +70,8 @@ impl Join {
         if !self.json {
             introduce(&invite, now);
         }
-        match super::wait_for(client.discover_with(|asked| tell(asked, self.json))) {
-            Ok(Ok(found)) => conclude(&found, self.json),
-            Ok(Err(error)) => complain(error, Exit::Usage),
+        match super::find(Ok(config), |asked| tell(asked, self.json)) {
+            Ok(found) => conclude(&found, self.json),
             Err(exit) => exit,
         }
     }

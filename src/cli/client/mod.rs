@@ -15,10 +15,12 @@ use std::iter::repeat_n;
 use argh::{ArgsInfo, FromArgs};
 use smol::future::or;
 
-use super::Exit;
 use super::check::Check;
 use super::serve::Serve;
-use crate::client::config::{BUDGET_RANGE_MS, ConfigError};
+use super::{Exit, complain};
+use crate::client::config::{BUDGET_RANGE_MS, Config, ConfigError};
+use crate::client::plan::Asked;
+use crate::client::{Client, Discovery};
 use crate::id::{NetworkKey, PeerId};
 use crate::net::signal::{EndSignals, Ending};
 use crate::quoted::Quoted;
@@ -108,34 +110,62 @@ fn wait_for<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
     smol::block_on(or(async { Ok(work.await) }, interrupted))
 }
 
-/// A number of 1 or more, if there is one.
-fn positive(flag: &str, value: Option<usize>) -> Result<Option<usize>, ConfigError> {
-    match value {
-        Some(0) => Err(ConfigError::of(format_args!("{flag} 0: must be 1 or more"))),
-        value => Ok(value),
+/// What `discover` and `peers` may be told of what is wanted.
+struct Wanted<'f> {
+    network: &'f Option<String>,
+    quorum: Option<usize>,
+    limit: Option<usize>,
+    exclude: &'f Option<String>,
+    transport: &'f Option<String>,
+    timeout: &'f Option<String>,
+}
+
+impl Wanted<'_> {
+    /// Takes these flags into a configuration. A wrong one is named.
+    fn choose(&self, config: &mut Config) -> Result<(), ConfigError> {
+        let wrong = |flag: &str, value: &str, problem: &str| {
+            ConfigError::of(format_args!("{flag} {}: {problem}", Quoted(value)))
+        };
+        if let Some(name) = self.network {
+            let problem = "must be 1 to 64 bytes of [A-Za-z0-9._-]";
+            NetworkKey::of_name(name).map_err(|_| wrong("--network", name, problem))?;
+            config.network.clone_from(name);
+        }
+        for (flag, number, place) in
+            [("--quorum", self.quorum, &mut config.quorum), ("--limit", self.limit, &mut config.wanted)]
+        {
+            match number {
+                Some(0) => return Err(ConfigError::of(format_args!("{flag} 0: must be 1 or more"))),
+                Some(number) => *place = number,
+                None => {}
+            }
+        }
+        if let Some(id) = self.exclude {
+            let problem = "must be 1 to 64 bytes of [A-Za-z0-9._:-]";
+            PeerId::parse(id).map_err(|_| wrong("--exclude", id, problem))?;
+            config.own_id = Some(id.clone());
+        }
+        if let Some(transport) = self.transport {
+            config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
+        }
+        if let Some(seconds) = self.timeout {
+            config.budget_ms = timeout_ms(seconds)?;
+        }
+        config.check()
     }
 }
 
-/// The value of `--network`, if there is one.
-fn network(name: &Option<String>) -> Result<Option<String>, ConfigError> {
-    match name.as_deref().map(|name| (name, NetworkKey::of_name(name))) {
-        Some((name, Err(_))) => Err(ConfigError::of(format_args!(
-            "--network {}: must be 1 to 64 bytes of [A-Za-z0-9._-]",
-            Quoted(name)
-        ))),
-        _ => Ok(name.clone()),
-    }
+/// A configuration with these servers of `--server` besides.
+fn with_servers(config: Config, urls: &[String]) -> Result<Config, ConfigError> {
+    let wrong = |error: ConfigError| ConfigError::of(format_args!("--server {error}"));
+    urls.iter().try_fold(config, |config, url| config.with_server(url).map_err(wrong))
 }
 
-/// The value of `--exclude`, if there is one.
-fn own_id(id: &Option<String>) -> Result<Option<String>, ConfigError> {
-    match id.as_deref().map(|id| (id, PeerId::parse(id))) {
-        Some((id, Err(_))) => Err(ConfigError::of(format_args!(
-            "--exclude {}: must be 1 to 64 bytes of [A-Za-z0-9._:-]",
-            Quoted(id)
-        ))),
-        _ => Ok(id.clone()),
-    }
+/// Finds peers by a configuration, and says how the program ends if it cannot.
+fn find(config: Result<Config, ConfigError>, told: impl FnMut(&Asked)) -> Result<Discovery, Exit> {
+    let usage = |error: ConfigError| complain(error, Exit::Usage);
+    let client = config.and_then(Client::new).map_err(usage)?;
+    wait_for(client.discover_with(told))?.map_err(usage)
 }
 
 /// The value of `--timeout` in milliseconds.
@@ -151,9 +181,7 @@ fn ms_of(seconds: &str) -> Option<u64> {
     if !digits(whole) || !digits(part) || part.len() > 3 {
         return None;
     }
-    let ms =
-        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(format!("{part:0<3}").parse().ok()?)?;
-    Some(ms).filter(|ms| (BUDGET_RANGE_MS.0..=BUDGET_RANGE_MS.1).contains(ms))
+    whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(format!("{part:0<3}").parse().ok()?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use argh::{ArgsInfo, FromArgs};
 
 use super::show;
 use crate::cli::{Exit, check, complain, say, warn};
-use crate::client::Client;
 use crate::client::config::{Config, ConfigError};
 use crate::client::failure::Failure;
 use crate::client::plan::{Asked, Discovery};
@@ -50,37 +49,27 @@ pub(in crate::cli) struct Peers {
 impl Peers {
     /// Asks all servers at once, and prints what they told.
     pub(super) fn run(&self) -> Exit {
-        let client = match self.config().and_then(Client::new) {
-            Ok(client) => client,
-            Err(error) => return complain(error, Exit::Usage),
-        };
-        match super::wait_for(client.discover()) {
-            Ok(Ok(found)) => self.show(&found),
-            Ok(Err(error)) => complain(error, Exit::Usage),
+        match super::find(self.config(), |_| {}) {
+            Ok(found) => self.show(&found),
             Err(exit) => exit,
         }
     }
 
     fn config(&self) -> Result<Config, ConfigError> {
         // The servers, and nobody else.
-        let mut config = Config { use_seeds: false, lan_service: None, exchange: false, ..Config::default() };
+        let config = Config { use_seeds: false, lan_service: None, exchange: false, ..Config::default() };
         let default = [check::default_url()];
         let servers = if self.server.is_empty() { &default } else { self.server.as_slice() };
-        for url in servers {
-            config =
-                config.with_server(url).map_err(|error| ConfigError::of(format_args!("--server {error}")))?;
+        let mut config = super::with_servers(config, servers)?;
+        super::Wanted {
+            network: &self.network,
+            quorum: self.quorum,
+            limit: self.limit,
+            exclude: &self.exclude,
+            transport: &self.transport,
+            timeout: &self.timeout,
         }
-        config.network = super::network(&self.network)?.unwrap_or(config.network);
-        config.wanted = super::positive("--limit", self.limit)?.unwrap_or(config.wanted);
-        config.quorum = super::positive("--quorum", self.quorum)?.unwrap_or(config.quorum);
-        config.own_id = super::own_id(&self.exclude)?;
-        if let Some(transport) = &self.transport {
-            config.transport = transport.split(',').map(|scheme| scheme.trim().into()).collect();
-        }
-        if let Some(seconds) = &self.timeout {
-            config.budget_ms = super::timeout_ms(seconds)?;
-        }
-        config.check()?;
+        .choose(&mut config)?;
         Ok(config)
     }
 
