@@ -13,21 +13,21 @@
 //!
 //! What a program finds by itself, seeds and the LAN, is its own knowledge and is not limited.
 
+mod entry;
+mod shares;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::message::PeerRecord;
 use super::url::Way;
-use crate::addr::{CanonicalAddr, Level, Prefix, Scope};
+use crate::addr::{CanonicalAddr, Scope};
 use crate::endpoint::Endpoint;
 use crate::limits::MAX_ENDPOINTS;
 use crate::record::Seal;
 use crate::rng::Rng;
-
-/// Most peers that share one /24 or /48.
-const MAX_OF_ONE_PREFIX: usize = 2;
-/// No server vouches alone for more than this part of the result.
-const LARGEST_SHARE: usize = 3;
+use entry::{Entry, Voucher};
+use shares::{keep_few_of_one_prefix, limit_shares};
 
 /// Who told of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,17 +72,6 @@ pub struct Rules<'r> {
     pub transport: &'r [String],
 }
 
-/// Who answers for a tale, when it is counted who tells how much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Voucher {
-    /// The server of this number.
-    Server(usize),
-    /// All that was met by exchange.
-    Exchange,
-    /// The program itself.
-    Own,
-}
-
 /// What everybody told so far.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -106,22 +95,6 @@ pub struct Settled {
 struct Tale {
     source: usize,
     record: PeerRecord,
-}
-
-/// One peer while the result is made.
-#[derive(Clone, Debug, Default)]
-struct Entry {
-    id: Option<String>,
-    endpoints: Vec<(String, Vouched)>,
-    age_s: Option<u32>,
-    seal: Option<Seal>,
-}
-
-/// Who told of an endpoint, and who answers for that.
-#[derive(Clone, Debug, Default)]
-struct Vouched {
-    sources: BTreeSet<usize>,
-    by: BTreeSet<Voucher>,
 }
 
 impl Pool {
@@ -308,135 +281,6 @@ impl Pool {
             sources: sources.map(|(source, _)| source.clone()).collect(),
         }
     }
-}
-
-impl Entry {
-    /// Takes a tale of this peer. Of a signed peer only the record that came first counts, and others vouch for it if
-    /// their signature is right too.
-    fn take(&mut self, tale: &Tale, voucher: Voucher) {
-        if self.seal.is_some() && tale.record.seal.is_none() {
-            return;
-        }
-        self.age_s = match (self.age_s, tale.record.age_s) {
-            (Some(known), Some(told)) => Some(known.min(told)),
-            (known, told) => known.or(told),
-        };
-        if self.seal.is_some() && !self.endpoints.is_empty() {
-            for (_, told) in &mut self.endpoints {
-                told.add(tale.source, voucher);
-            }
-            return;
-        }
-        for text in &tale.record.endpoints {
-            let at = match self.endpoints.iter().position(|(known, _)| known == text) {
-                Some(at) => at,
-                None => {
-                    self.endpoints.push((text.clone(), Vouched::default()));
-                    self.endpoints.len().saturating_sub(1)
-                }
-            };
-            if let Some((_, told)) = self.endpoints.get_mut(at) {
-                told.add(tale.source, voucher);
-            }
-        }
-    }
-
-    fn most_vouchers(&self) -> usize {
-        self.endpoints.iter().map(|(_, told)| told.by.len()).max().unwrap_or(0)
-    }
-
-    /// Whether `voucher` alone vouches for one of its endpoints.
-    fn depends_on(&self, voucher: Voucher) -> bool {
-        self.endpoints.iter().any(|(_, told)| told.is_only_by(voucher))
-    }
-
-    /// The networks it is in: those of its public addresses.
-    fn prefixes(&self) -> BTreeSet<Prefix> {
-        let address =
-            |(text, _): &(String, Vouched)| Endpoint::parse(text).ok().and_then(|endpoint| endpoint.ip());
-        let global = self.endpoints.iter().filter_map(address).filter(|ip| ip.scope() == Scope::Global);
-        global.map(|ip| ip.prefix(Level::Narrow)).collect()
-    }
-}
-
-impl Vouched {
-    fn add(&mut self, source: usize, voucher: Voucher) {
-        self.sources.insert(source);
-        self.by.insert(voucher);
-    }
-
-    fn is_only_by(&self, voucher: Voucher) -> bool {
-        self.by.len() == 1 && self.by.contains(&voucher)
-    }
-}
-
-/// Leaves out what would be the third of one /24 or /48.
-fn keep_few_of_one_prefix(entries: &mut Vec<Entry>) {
-    let mut taken: BTreeMap<Prefix, usize> = BTreeMap::new();
-    entries.retain(|entry| {
-        let prefixes = entry.prefixes();
-        let free = prefixes.iter().all(|prefix| taken.get(prefix).is_none_or(|n| *n < MAX_OF_ONE_PREFIX));
-        if free {
-            for prefix in prefixes {
-                let n = taken.entry(prefix).or_default();
-                *n = n.saturating_add(1);
-            }
-        }
-        free
-    });
-}
-
-/// Leaves out what would make the result one voucher's, as little as that takes.
-fn limit_shares(entries: Vec<Entry>, wanted: usize) -> Vec<Entry> {
-    let vouchers: BTreeSet<Voucher> =
-        entries.iter().flat_map(|entry| &entry.endpoints).flat_map(|(_, told)| &told.by).copied().collect();
-    let servers = vouchers.iter().filter(|voucher| matches!(voucher, Voucher::Server(_))).count();
-    let part = |voucher: Voucher| match voucher {
-        Voucher::Own => 1,
-        Voucher::Exchange if servers > 0 => LARGEST_SHARE,
-        Voucher::Exchange => 1,
-        Voucher::Server(_) => servers.min(LARGEST_SHARE),
-    };
-    let limited: Vec<Voucher> = vouchers.into_iter().filter(|voucher| part(*voucher) > 1).collect();
-    if limited.is_empty() {
-        return entries;
-    }
-    // The largest number that each may vouch for alone, so that none has more than its part of what is left.
-    for most in (0..=wanted).rev() {
-        let mut left = entries.clone();
-        for voucher in &limited {
-            cut(&mut left, *voucher, most);
-        }
-        left.truncate(wanted);
-        let within = |voucher: &Voucher| {
-            let alone = left.iter().filter(|entry| entry.depends_on(*voucher)).count();
-            alone.saturating_mul(part(*voucher)) <= left.len()
-        };
-        if limited.iter().all(within) {
-            return left;
-        }
-    }
-    Vec::new()
-}
-
-/// Leaves `most` entries that `voucher` alone vouches for, at least in part: others lose what nobody else vouches for, first those that
-/// have more than that. The last ones go first.
-fn cut(entries: &mut Vec<Entry>, voucher: Voucher, most: usize) {
-    let alone = entries.iter().filter(|entry| entry.depends_on(voucher)).count();
-    let mut surplus = alone.saturating_sub(most);
-    for spare_only in [true, false] {
-        let dependent = entries.iter_mut().rev().filter(|entry| entry.depends_on(voucher));
-        for entry in dependent {
-            let has_more =
-                entry.seal.is_none() && entry.endpoints.iter().any(|(_, told)| !told.is_only_by(voucher));
-            if surplus > 0 && (has_more || !spare_only) {
-                surplus = surplus.saturating_sub(1);
-                // A signed record is whole or none.
-                entry.endpoints.retain(|(_, told)| has_more && !told.is_only_by(voucher));
-            }
-        }
-    }
-    entries.retain(|entry| !entry.endpoints.is_empty());
 }
 
 /// The host of a server, which has one voice however many ports it has; `None` on this machine and in private networks, where one
